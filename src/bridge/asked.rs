@@ -12,7 +12,7 @@ use crate::mcp::Members;
 /// Sends a request and waits for its result.
 ///
 /// # Errors
-/// Why there is none, in words.
+/// An error text, if no result comes.
 pub(super) fn ask(instance: &Instance, method: &str, params: &Members) -> Result<Members, String> {
     let (sender, receiver) = bounded(1);
     let sent = instance.peer.request(method, params, Arc::new(OwnRequest(sender)));
@@ -20,7 +20,7 @@ pub(super) fn ask(instance: &Instance, method: &str, params: &Members) -> Result
     receiver.recv_timeout(limits::bridge::NOTIFY).unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
-/// The one that waits.
+/// The sending side of the waiting caller.
 struct OwnRequest(Sender<Result<Members, String>>);
 
 impl Requester for OwnRequest {
@@ -32,6 +32,6 @@ impl Requester for OwnRequest {
             Settled::Answered(Err(_)) => Err("it answers with an error".to_owned()),
             Settled::Ended(end) => Err(end.to_string()),
         };
-        let _ = self.0.send(read); // nobody waits any more
+        let _ = self.0.send(read); // the caller has given up
     }
 }

@@ -1,4 +1,4 @@
-//! The backend for one server: who is offered what, and what ends when.
+//! The MCP backend for one bridged server: its offers for each caller, and clean-up when sessions, streams and grants end.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,13 +36,13 @@ impl Bridge {
         self.instances().server()
     }
 
-    /// The instances, for the operator.
+    /// The instances, for the operator's commands.
     pub(super) fn instances(&self) -> &Arc<Instances> {
         &self.calls.instances
     }
 }
 
-/// The clients of a bridge, and what it has noted of the lists that they have read.
+/// The clients of a bridge, and the record of the lists that they have read.
 struct Readers {
     publisher: Publisher,
     listed: Arc<Listed>,
@@ -63,7 +63,7 @@ impl Audience for Readers {
                     publisher.resource_updated(&uri);
                 }
             }
-            // Of several clients it is not clear whose it is.
+            // With several clients, the addressee of a log message is unknown.
             ("notifications/message", Some(params)) if key.grant.is_some() => {
                 if let Some(level) = message::member(params, "level") {
                     publisher.forward_log(level, params);
@@ -98,7 +98,7 @@ impl Backend for Bridge {
         self.calls.pass(context);
     }
 
-    /// A call that needs GitHub's token may ask GitHub.
+    /// A call that needs GitHub's token may block on a request to GitHub.
     fn is_quick(&self, caller: &Principal, _: Option<Operation>, _: &str) -> bool {
         !self.consent.keeps_github_tokens && self.instances().is_ready(caller)
     }
@@ -109,7 +109,7 @@ impl Backend for Bridge {
 
     fn connect(&self, publisher: Publisher) {
         let readers = Readers { publisher, listed: Arc::clone(&self.calls.listed) };
-        let _ = self.instances().audience.set(Box::new(readers)); // once
+        let _ = self.instances().audience.set(Box::new(readers)); // set once
     }
 
     fn interests_changed(&self, caller: &Principal) {
@@ -129,7 +129,7 @@ impl Backend for Bridge {
         self.calls.listed.is_read_only(caller.grant, tool)
     }
 
-    /// Reads the peer's list as this caller, in as many pages as any server has.
+    /// Reads the peer's tool list on behalf of this caller, up to the page limit of any server.
     fn look_up(&self, caller: &Principal, tool: &str) {
         let listed = &self.calls.listed;
         let changes = listed.changes(caller.grant);

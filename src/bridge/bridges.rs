@@ -1,4 +1,4 @@
-//! The servers behind the login, as they are now: made at the start, changed by SIGHUP, looked at and looked after by the operator.
+//! The servers behind the login: created at the start, changed by SIGHUP, listed and restarted by the operator.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -21,14 +21,14 @@ use crate::mcp::Backend;
 
 /// All bridges of this process.
 pub(crate) struct Bridges {
-    /// The directory above all home directories.
+    /// The parent of all home directories.
     directory: PathBuf,
     pool: Arc<InstancePool<Instance>>,
     /// Guards the list, which SIGHUP replaces.
     current: Mutex<Vec<BridgedServer>>,
 }
 
-/// One server, and what its description was when its bridge was made.
+/// One server: its bridge, and the configuration that it was built from.
 #[derive(Clone)]
 struct BridgedServer {
     bridge: Arc<Bridge>,
@@ -38,11 +38,11 @@ struct BridgedServer {
     digest: [u8; 32],
 }
 
-/// A server behind the login, as the operator sees it.
+/// A server behind the login, for the operator's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSummary {
     pub name: String,
-    /// Where it is below the public URL.
+    /// Its path below the public URL.
     pub path: String,
     /// `program` or `upstream`.
     pub kind: String,
@@ -51,11 +51,11 @@ pub struct ServerSummary {
     /// Starts after a failure, and ends by `servers restart`.
     pub restarts: u64,
     pub failures: u64,
-    /// When the latest failure was (RFC 3339), and why.
+    /// Time (RFC 3339) and reason of the latest failure.
     pub last_failure: Option<(String, String)>,
 }
 
-/// The names of servers whose description was changed.
+/// The names of servers whose description has changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerChanges {
     pub(crate) added: Vec<String>,
@@ -63,11 +63,11 @@ pub(crate) struct ServerChanges {
     pub(crate) removed: Vec<String>,
 }
 
-/// The name of a server that was tried, and what it offers, or why it cannot be used.
+/// The name of a tried server, with a summary of its offers or the reason why it cannot be used.
 type TrialOutcome = (String, Result<String, String>);
 
 impl Bridges {
-    /// Makes the bridges to the servers that `options` describe.
+    /// Builds the bridges to the servers that `options` describe.
     ///
     /// # Errors
     /// All mistakes.
@@ -81,11 +81,11 @@ impl Bridges {
         Ok(bridges)
     }
 
-    /// Makes the bridges anew, and replaces the rules of who may use them. Those to servers whose description is the same stay; what runs of the others is ended. Returns
-    /// what has changed.
+    /// Builds the bridges anew, and replaces the access rules. Bridges with an unchanged description are kept; the instances of the
+    /// others are ended. Returns the changes.
     ///
     /// # Errors
-    /// All mistakes. Nothing has changed then.
+    /// All mistakes. Then nothing has changed.
     pub(crate) fn reread(
         &self,
         options: &BridgeOptions,
@@ -136,7 +136,7 @@ impl Bridges {
         Ok(changes)
     }
 
-    /// The bridges, each with the rules of who may use it.
+    /// The bridges, each with its access rules.
     pub(crate) fn with_access(&self) -> Vec<(Arc<Bridge>, Arc<ServerAccess>)> {
         let servers = self.current.lock();
         servers.iter().map(|server| (Arc::clone(&server.bridge), Arc::clone(&server.access))).collect()
@@ -178,7 +178,7 @@ impl Bridges {
         self.all().into_iter().find(|bridge| bridge.name() == name)
     }
 
-    /// Ends what runs of a server. Returns how many there were; `None` if there is no such server.
+    /// Ends the running instances of a server. Returns their number; `None` if there is no such server.
     pub(crate) fn restart(&self, name: &str) -> Option<usize> {
         let bridge = self.find(name)?;
         let ended = bridge.instances().restart();
@@ -188,7 +188,7 @@ impl Bridges {
         Some(ended)
     }
 
-    /// Starts each server that `options` describe once and ends it again. Returns what each offers, or why it cannot be used.
+    /// Starts each server that `options` describe once and ends it again. Returns a summary of its offers, or why it cannot be used.
     ///
     /// # Errors
     /// All mistakes.
@@ -212,11 +212,11 @@ impl Bridges {
         Ok(servers.iter().map(trial).collect())
     }
 
-    /// Removes the home directories of a server, which may be one that is no longer served, or the one of a person or service token. Counts them in
-    /// `gone`, also one of which a part was kept.
+    /// Removes the home directories of a server, or only that of one person or service token. The server need not be configured any
+    /// more. Counts them in `gone`, including partly removed ones.
     ///
     /// # Errors
-    /// Why not all of them were removed.
+    /// The reason why a directory was not removed.
     pub(crate) fn forget(&self, name: &str, person: Option<Subject>, gone: &mut usize) -> Result<(), String> {
         let is_segment =
             Path::new(name).components().eq([Component::Normal(name.as_ref())]) && !name.starts_with('.');

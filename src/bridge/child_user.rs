@@ -1,5 +1,5 @@
-//! The users that programs run as: one, or one for each person out of a range. Who has which number of a range is kept in a
-//! directory of links, each made by one step that only one of several can take: a number is never two persons'.
+//! The users that programs run as: one, or one for each person out of a range. The assignment of a range's numbers is kept in a
+//! directory of links, each created atomically, so that no number is assigned to two persons.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -10,7 +10,7 @@ use std::path::Path;
 use super::launch::{RunAs, directory_of, make_directory, make_root};
 use crate::base::identity::{Subject, UserId};
 
-/// The name of the directory below that of all home directories. No server is called so.
+/// The name of the directory below the parent of all home directories. No server has this name.
 const DIRECTORY: &str = ".users";
 /// The user id for programs that serve everybody. Ids at GitHub are above zero.
 const EVERYBODY: Subject = Subject::User(UserId(0));
@@ -53,13 +53,13 @@ impl ChildUser {
         }
     }
 
-    /// Whether this process can end programs of the user. Without that they would outlive it.
+    /// Whether this process can kill processes of the user. Otherwise the programs would outlive it.
     pub(super) fn can_be_ended(&self) -> bool {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         self.can_be_ended_by(&status)
     }
 
-    /// Whether a process with this `/proc/PID/status` can: it has the capability to signal other users' processes, or the user itself.
+    /// The same for a process with this `/proc/PID/status`: it has the capability to signal other users' processes, or is the user itself.
     fn can_be_ended_by(&self, status: &str) -> bool {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let capabilities = field("CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
@@ -70,8 +70,8 @@ impl ChildUser {
             || matches!(self, ChildUser::One(user) if is_same(user))
     }
 
-    /// The outermost directory above `root` that the user cannot pass through, going by its mode. `root` itself is made so that
-    /// everybody can.
+    /// The outermost directory above `root` that the user cannot traverse, judging by its mode. `root` itself is created
+    /// traversable for everybody.
     pub(super) fn obstacle<'a>(&self, root: &'a Path) -> Option<&'a Path> {
         let is_closed = |path: &&Path| fs::metadata(path).is_ok_and(|directory| !self.can_pass(&directory));
         root.ancestors().skip(1).filter(is_closed).last()
@@ -88,7 +88,7 @@ impl ChildUser {
     }
 }
 
-/// The number of a person in a range: theirs from before, else the first that nobody has.
+/// The number of a person in a range: the one assigned earlier, else the first free one.
 fn number(person: Subject, range: &RangeInclusive<u32>, root: &Path) -> io::Result<u32> {
     make_root(root)?;
     let directory = root.join(DIRECTORY);
@@ -106,19 +106,19 @@ fn number(person: Subject, range: &RangeInclusive<u32>, root: &Path) -> io::Resu
         }
         let number = claim(person, range, &directory)?;
         match symlink(number.to_string(), &theirs) {
-            // Another start of the same person was first.
+            // A concurrent start for the same person was first.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 fs::remove_file(directory.join(number.to_string()))?;
             }
             made => made?,
         }
-        // On the disk before a file can belong to the number: it must not be given away after a crash.
+        // Synced before a file can belong to the number: after a crash it must not be assigned again.
         File::open(&directory)?.sync_all()?;
     }
     Err(io::Error::other("the number of its user changes all the time"))
 }
 
-/// Takes the first number that nobody has.
+/// Takes the first free number.
 fn claim(person: Subject, range: &RangeInclusive<u32>, directory: &Path) -> io::Result<u32> {
     for number in range.clone() {
         match symlink(directory_of(person), directory.join(number.to_string())) {

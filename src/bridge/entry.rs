@@ -1,5 +1,5 @@
-//! One server behind the login, as the operator describes it, on the command line or in the servers file: what is started or called for
-//! whom. Programs and users are looked for; nothing is started.
+//! One server behind the login as configured, on the command line or in the servers file: a program or an upstream, and how it is
+//! shared. Programs and users are looked up; nothing is started.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,25 +19,25 @@ use crate::sys;
 pub(crate) struct ServerEntry {
     /// Its name in paths, directories, log lines and messages.
     pub(crate) name: Arc<str>,
-    /// Its name for people.
+    /// The display name.
     pub(crate) title: String,
     pub(crate) isolation: Isolation,
-    /// How long it may take from its start to its answer to `initialize`.
+    /// The time limit from its start to its answer to `initialize`.
     pub(crate) start: Duration,
-    /// How long it may go unused before it is ended.
+    /// The idle time after which it is ended.
     pub(crate) idle: Duration,
     /// The scopes of GitHub's token that the server needs.
     pub(crate) github_scopes: Vec<String>,
     pub(crate) location: Location,
-    /// Whether a secret seems to stand in its description.
+    /// Whether its description seems to contain a secret.
     pub(crate) holds_secret: bool,
-    /// Who may use it, and what of it.
+    /// The access rules: the users, and the tools, prompts and resources that are open to them.
     pub(crate) access: AccessRules,
-    /// Of the rest of its description in the servers file: what runs of it ends when this changes.
+    /// A digest of the rest of its description in the servers file. When it changes, running instances are ended.
     pub(crate) digest: [u8; 32],
 }
 
-/// Where a server is.
+/// The location of a server.
 pub(crate) enum Location {
     /// A program that speaks MCP on its standard input and output.
     Program(Executable),
@@ -50,7 +50,7 @@ pub(crate) struct Executable {
     /// An absolute path.
     pub(crate) path: PathBuf,
     pub(crate) args: Vec<String>,
-    /// Variables beyond those that every program gets.
+    /// Variables besides those that every program gets.
     pub(crate) env: Vec<(String, Template)>,
     /// The working directory; without one, the home directory.
     pub(crate) cwd: Option<PathBuf>,
@@ -59,7 +59,7 @@ pub(crate) struct Executable {
     pub(crate) home: Home,
 }
 
-/// Who shares one process or upstream session.
+/// The scope of one process or upstream session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Isolation {
@@ -74,7 +74,7 @@ pub(crate) enum Isolation {
     Shared,
 }
 
-/// Who shares one home directory.
+/// The scope of one home directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Home {
@@ -85,23 +85,23 @@ pub(crate) enum Home {
     Shared,
 }
 
-/// The surroundings that the parts of an entry refer to.
+/// The configuration that the parts of an entry depend on.
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    /// This server's own, from which `${env.NAME}` is filled.
+    /// The variables of this server's own process, for `${env.NAME}`.
     pub(crate) variables: &'a Variables,
-    /// The user of programs that name none.
+    /// The user of programs that set none.
     pub(crate) user: Option<&'a str>,
-    /// How long servers that do not say it go unused.
+    /// The idle time of servers that set none.
     pub(crate) idle: Duration,
-    /// Whether programs may run as root: for a trial.
+    /// Whether programs may run as root: true for a trial.
     pub(crate) root_is_fine: bool,
-    /// Whether a name is the first segment of a path of this server's own.
+    /// Whether a name is reserved as the first segment of one of this server's own paths.
     pub(crate) is_reserved: fn(&str) -> bool,
 }
 
 impl ServerEntry {
-    /// The values that are filled in for a person, with their names.
+    /// The templates that are filled in for each person, with their names.
     pub(crate) fn templates(&self) -> impl Iterator<Item = (&str, &Template)> {
         let (env, headers): (&[_], &[_]) = match &self.location {
             Location::Program(program) => (&program.env, &[]),
@@ -111,8 +111,8 @@ impl ServerEntry {
         env.iter().map(|(name, value)| (name.as_str(), value)).chain(headers)
     }
 
-    /// Checks that this server can end a program that runs as another user, and that this user can reach the program's home directory,
-    /// which is below `root`.
+    /// Checks that this server can kill a program of another user, and that this user can traverse the path to the program's home
+    /// directory, which is below `root`.
     pub(super) fn check_user(&self, root: &Path) -> Result<(), StartupError> {
         let Location::Program(Executable { user: Some(user), .. }) = &self.location else { return Ok(()) };
         if !user.can_be_ended() {
@@ -131,19 +131,19 @@ impl ServerEntry {
         Err(StartupError::unusable("MCP_CHILDREN_DIR", why))
     }
 
-    /// Whether a value is filled in that a service token has not.
+    /// Whether a value refers to a property of a person that a service token lacks.
     pub(crate) fn needs_user(&self) -> bool {
         self.needs_github_token() || self.templates().any(|(_, value)| value.names_person())
     }
 
-    /// M5: whether a person's token at GitHub is passed on.
+    /// M5: whether a person's GitHub token is passed on.
     pub(crate) fn needs_github_token(&self) -> bool {
         self.templates().any(|(_, value)| value.names_github_token())
     }
 }
 
 impl Location {
-    /// The kind, in a word.
+    /// The kind, as a word.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Location::Program(_) => "program",
@@ -160,7 +160,7 @@ impl Surroundings<'_> {
         })
     }
 
-    /// The user of a program that names this one, or none.
+    /// The user of a program with this setting, or the default.
     pub(crate) fn find_user(&self, name: Option<&str>) -> Result<Option<ChildUser>, String> {
         let user = name.or(self.user).map(ChildUser::parse).transpose()?;
         let is_root = match &user {

@@ -1,5 +1,5 @@
-//! Reading server-sent events (HTML, section 9.2): bytes in, data out. A pure value. Lines end with LF or CR LF; servers of MCP write no
-//! others.
+//! Parser for server-sent events (HTML, section 9.2): bytes in, data out. Pure. Lines end with LF or CR LF; MCP servers use no
+//! other line ends.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use super::lines::{Lines, TooLong};
 use super::upstream_error::UpstreamError;
 use crate::base::limits;
 
-/// An event stream that is being read.
+/// An event stream that is being parsed.
 pub(super) struct Events {
     lines: Lines,
-    /// At the end of the stream, how it can be taken up again.
+    /// The state for resuming the stream after its end.
     pub(super) fields: EventFields,
 }
 
-/// The part of the next event that has arrived, and the fields that hold for the stream.
+/// The fields of the current event so far, and the fields that persist across events.
 pub(super) struct EventFields {
     data: String,
-    /// The id that the event has, or an earlier one had.
+    /// The last `id` field, of this or an earlier event.
     id: Option<String>,
     /// The id of the last whole event, for `Last-Event-ID`.
     pub(super) last_id: Option<String>,
-    /// How long to wait before the stream is taken up again.
+    /// The delay before the stream is resumed.
     pub(super) retry: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Events {
         Events { lines: Lines::new(limits::bridge::LINE_BYTES), fields }
     }
 
-    /// Takes bytes and gives the data of each event that they complete to `each`.
+    /// Parses bytes and calls `each` with the data of each completed event.
     pub(super) fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(&str)) -> Result<(), UpstreamError> {
         let mut outcome = Ok(());
         let take = |line: &[u8]| {
@@ -77,7 +77,7 @@ impl EventFields {
     }
 }
 
-/// Whether an id can be repeated in a header field.
+/// Whether an id is valid in a header field.
 fn fits_header(id: &str) -> bool {
     id.len() <= limits::bridge::EVENT_ID_BYTES && !id.bytes().any(|byte| byte.is_ascii_control())
 }

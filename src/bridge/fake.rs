@@ -1,4 +1,4 @@
-//! A transport and a waiter for tests: they keep what they are told.
+//! A fake transport and a fake requester for tests: both record everything that they are sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ pub(super) fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap()
 }
 
-/// A message of this text, of which nothing more is known.
+/// A message of this text, without metadata.
 pub(super) fn text(text: impl Into<String>) -> OutgoingMessage {
     OutgoingMessage { text: text.into(), ..OutgoingMessage::default() }
 }
 
-/// A message as peers get it.
+/// A message, with its method and params as metadata.
 pub(super) fn outgoing(message: &Value) -> OutgoingMessage {
     let method = message["method"].as_str().unwrap_or_default();
     OutgoingMessage {
@@ -34,7 +34,7 @@ pub(super) fn outgoing(message: &Value) -> OutgoingMessage {
     }
 }
 
-/// A receiver to whom nothing is said.
+/// A receiver that ignores everything.
 pub(super) struct Nobody;
 
 impl Receiver for Nobody {
@@ -51,7 +51,7 @@ impl Receiver for Nobody {
     fn ended(&self, _: &ProgramEnd) {}
 }
 
-/// Keeps what is sent.
+/// A transport that records the messages.
 #[derive(Default)]
 pub(super) struct FakeTransport {
     sent: Mutex<Vec<String>>,
@@ -59,7 +59,7 @@ pub(super) struct FakeTransport {
 }
 
 impl FakeTransport {
-    /// Messages sent since the last look.
+    /// Messages sent since the last call.
     pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.sent.lock())
     }
@@ -86,7 +86,7 @@ impl Transport for FakeTransport {
     }
 }
 
-/// Keeps what it is told as texts, and questions until they are taken.
+/// A requester that records messages as texts, and keeps questions until they are taken.
 pub(super) struct FakeRequester {
     owner: GrantId,
     told: Mutex<Vec<String>>,
@@ -94,18 +94,18 @@ pub(super) struct FakeRequester {
 }
 
 impl FakeRequester {
-    /// A waiter whose client has this grant.
+    /// A requester of this grant.
     pub(super) fn of(grant: u8) -> Arc<FakeRequester> {
         let (told, questions) = (Mutex::default(), Mutex::default());
         Arc::new(FakeRequester { owner: GrantId([grant; 16]), told, questions })
     }
 
-    /// Messages to it since the last look.
+    /// Messages received since the last call.
     pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.told.lock())
     }
 
-    /// The first question that is open.
+    /// The first open question.
     pub(super) fn question(&self) -> PeerQuestion {
         self.questions.lock().pop_front().expect("a question")
     }

@@ -1,4 +1,4 @@
-//! The handshake with a peer: `initialize`, or `server/discover` of 2026-07-28, and where the one is refused, the other.
+//! The handshake with a peer: `initialize`, or `server/discover` of 2026-07-28; if one is refused, the other.
 
 use std::sync::Arc;
 
@@ -16,23 +16,23 @@ use crate::mcp::{self, Description, Era, LEGACY_VERSIONS, MODERN_VERSION, Member
 #[derive(Clone, Debug)]
 pub(super) struct Greeting {
     pub(super) era: Era,
-    /// The version of the protocol that it is spoken to in.
+    /// The negotiated protocol version.
     pub(super) version: String,
     pub(super) description: Arc<Description>,
 }
 
-/// Capabilities that are passed on. Others, like the tasks of 2025-11-25, have methods that are not.
+/// Capabilities that are passed on. Others, such as the tasks of 2025-11-25, have methods that are not passed on.
 const CARRIED: [&str; 6] = ["tools", "prompts", "resources", "completions", "logging", "extensions"];
 
 type Done = Box<dyn FnOnce(Result<Greeting, Unavailable>) + Send>;
 
-/// Starts the handshake in this era; `done` is called once, from the thread that reads the peer.
+/// Starts the handshake in this era; `done` is called once, on the thread that reads the peer.
 pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, (first, done): (Era, Done)) {
     let done = Arc::new(Mutex::new(Some(done)));
     Handshake { peer: Arc::clone(peer), era: first, refused: None, client_info, done }.send();
 }
 
-/// The only era of a server's peers, once one has refused the other era: the next one is begun in it.
+/// The only era of a server's peers, once one has refused the other era: the next handshake starts with it.
 #[derive(Default)]
 pub(super) struct OnlyEra {
     /// Guards the era.
@@ -44,12 +44,12 @@ impl OnlyEra {
         self.known.lock().is_some()
     }
 
-    /// The era to begin in, where `wanted` is that of the client.
+    /// The era to start with, given the client's era `wanted`.
     pub(super) fn or(&self, wanted: Era) -> Era {
         self.known.lock().unwrap_or(wanted)
     }
 
-    /// Notes what came of a handshake.
+    /// Records the outcome of a handshake.
     pub(super) fn note(&self, wanted: Era, found: Era) {
         let mut known = self.known.lock();
         let is_only = wanted != found || *known == Some(found);
@@ -59,12 +59,12 @@ impl OnlyEra {
 
 struct Handshake {
     peer: Arc<Peer>,
-    /// The era that the peer is asked for.
+    /// The era of the current request.
     era: Era,
-    /// The other one, if the peer has refused that.
+    /// The other era, if the peer has refused it.
     refused: Option<Era>,
     client_info: ClientInfo,
-    /// Guards who is told of the outcome; taken by the first.
+    /// Guards the callback; taken by the first outcome.
     done: Arc<Mutex<Option<Done>>>,
 }
 
@@ -83,15 +83,15 @@ impl Handshake {
     }
 
     fn initialize_params(&self) -> Members {
-        // Capabilities that we can carry to clients. Not `roots`: they are directories of the client's machine, and servers take them for their own;
-        // the official filesystem server would let a client replace the directories that the operator named.
+        // Capabilities that can be carried to clients. Not `roots`: they are directories of the client's machine, but servers apply them to
+        // their own; the official filesystem server would let a client replace the directories that the operator named.
         let capabilities = json!({ "sampling": {}, "elicitation": {} });
         let [latest, ..] = LEGACY_VERSIONS;
         let params = Members::default()
             .with("protocolVersion", &latest)
             .and_then(|params| params.with("capabilities", &capabilities))
             .and_then(|params| params.with("clientInfo", &self.client_info));
-        params.unwrap_or_default() // all of it is JSON
+        params.unwrap_or_default() // all of it is valid JSON
     }
 
     fn finish(&self, outcome: Result<Greeting, Unavailable>) {
@@ -101,7 +101,7 @@ impl Handshake {
         }
     }
 
-    /// The peer refuses an era: it may know the other.
+    /// The peer refuses an era: it may support the other.
     fn refused(&self, error: &RawValue) {
         if self.refused.is_some() {
             return self.finish(Err(Unavailable::Refused(words(error))));
@@ -153,7 +153,7 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
     Ok(Greeting { era: Era::Modern, version: MODERN_VERSION.to_owned(), description })
 }
 
-/// Reads a result that is kept for each caller, so it has a limit.
+/// Reads a result, of bounded size because it is kept for each caller.
 fn read(result: &RawValue) -> Result<Members, Unavailable> {
     let is_short = result.get().len() <= limits::bridge::GREETING_BYTES;
     let result = is_short.then(|| serde_json::from_str(result.get()).ok()).flatten();
@@ -174,20 +174,20 @@ fn describe(result: &Members, info: Option<Map<String, Value>>) -> Result<Arc<De
     Ok(Arc::new(Description { info, instructions, capabilities, has_tasks: false }))
 }
 
-/// A member is missing, or has another form.
+/// A member is missing or of the wrong type.
 impl From<mcp::Error> for Unavailable {
     fn from(_: mcp::Error) -> Unavailable {
         Unavailable::Unreadable
     }
 }
 
-/// The text of an error for people.
+/// The text of an error, for display.
 fn words(error: &RawValue) -> String {
     let words: Option<String> = message::member(error, "message");
     words.map_or_else(|| "an error".to_owned(), |words| echoed(&words))
 }
 
-/// A peer's words as they are repeated to clients, and kept for the operator: the start of a text of any length.
+/// A peer's text, truncated, for clients and the operator.
 fn echoed(words: &str) -> String {
     words.chars().take(limits::ECHOED_CHARS).collect()
 }

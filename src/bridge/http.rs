@@ -1,8 +1,9 @@
-//! Streamable HTTP as a transport: each message is a POST, the answer is JSON or an event stream, and one stream more brings what
-//! the upstream says by itself.
+//! Streamable HTTP as a transport: each message is a POST, the answer is JSON or an event stream, and a GET stream brings
+//! messages that the upstream sends unasked.
 //!
-//! Threads of a session: `bridge-upstream` takes messages in their order and owns the deadlines; it ends when [`Http`] is told to end or
-//! patience is over. `bridge-request`, one for each request that runs, ends with its exchange. `bridge-listen` reads the standing stream.
+//! Threads of a session: `bridge-upstream` takes messages in order and owns the deadlines; it ends when [`Http`] is told to end or
+//! the receiver's patience has run out. `bridge-request`, one for each running request, ends with its exchange. `bridge-listen` reads the
+//! GET stream.
 
 use std::io;
 use std::sync::Arc;
@@ -26,11 +27,11 @@ use crate::base::quota::Quota;
 use crate::base::{clock, limits, log};
 use crate::mcp::{self, Members};
 
-/// Keys of exchanges that are no requests; requests have their ids, which begin at 1.
+/// Keys of exchanges that are not requests; requests use their ids, which begin at 1.
 const LISTENING: u64 = 0;
 const NOTIFYING: u64 = u64::MAX;
 
-/// Begins sessions at an upstream.
+/// Starts sessions at an upstream.
 pub(super) struct UpstreamLauncher(pub(super) Arc<Upstream>);
 
 impl Launcher for UpstreamLauncher {
@@ -44,7 +45,7 @@ impl Launcher for UpstreamLauncher {
         let renewal = Quota::new((1, 1)).waiting((limits::bridge::REQUESTS, limits::bridge::REQUESTS));
         let session = Arc::new(HttpSession {
             upstream: Arc::clone(&self.0),
-            person: Principal { session: None, ..person.clone() }, // it may outlive the client's
+            person: Principal { session: None, ..person.clone() }, // it may outlive the client's session
             receiver,
             open: Arc::clone(&open),
             renewal: Arc::new(renewal),
@@ -61,7 +62,7 @@ type Exchanged<T> = Result<T, UpstreamError>;
 
 /// A session at an upstream. Dropped, it is ended.
 struct Http {
-    /// Guards the way to the session's thread; taken when the session is to end.
+    /// Guards the queue to the session's thread; taken when the session is to end.
     queue: Mutex<Option<Sender<OutgoingMessage>>>,
     open: Arc<OpenExchanges>,
 }
@@ -70,8 +71,8 @@ impl Transport for Http {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         let queue = self.queue.lock();
         let queue = queue.as_ref().ok_or(Undelivered::Ended)?;
-        // What the upstream is told of interests, and answers to its questions, can wait. They are sent in their order: without this, who
-        // changes theirs again and again, or an upstream that asks without end, would keep calls out.
+        // Updates of interests, and answers to the upstream's questions, may be delayed, but are queued in order with everything else.
+        // Without this limit, a client that repeats its updates, or an upstream that asks without end, would keep calls out.
         let can_wait = message.request.is_none() && !message.method.starts_with("notifications/");
         let queue = Some(queue).filter(|queue| !can_wait || queue.len() < limits::bridge::PASSED.0);
         queue.ok_or(Undelivered::Full)?.try_send(message).map_err(|error| match error {
@@ -92,7 +93,7 @@ impl Drop for Http {
     }
 }
 
-/// Starts one of the threads that stand at the top.
+/// Starts one of the threads named in the module comment.
 fn start(
     name: &str,
     session: Arc<HttpSession>,
@@ -103,7 +104,7 @@ fn start(
     thread.spawn(move || work(&session.0)).map(drop)
 }
 
-/// Ends a session whose thread panics; callers must not wait for the answers.
+/// Ends a session whose thread panics, so that callers do not wait for answers.
 struct EndOnPanic(Arc<HttpSession>);
 
 impl Drop for EndOnPanic {
@@ -115,7 +116,7 @@ impl Drop for EndOnPanic {
     }
 }
 
-/// State that the threads of a session share.
+/// State shared by the threads of a session.
 struct HttpSession {
     upstream: Arc<Upstream>,
     person: Principal,
@@ -123,9 +124,9 @@ struct HttpSession {
     open: Arc<OpenExchanges>,
     /// One renewal at a time.
     renewal: Arc<Quota<()>>,
-    /// How often the standing stream was begun: the latest thread alone goes on reading.
+    /// The number of times that the GET stream was started: only the latest thread goes on reading.
     listeners: AtomicU64,
-    /// Guards what was agreed on with the upstream.
+    /// Guards the negotiated session state.
     state: Mutex<SessionState>,
 }
 
@@ -133,9 +134,9 @@ struct HttpSession {
 struct SessionState {
     /// `Mcp-Session-Id`.
     id: Option<HeaderValue>,
-    /// The version that `initialize` agreed on; `None` in 2026-07-28, where each message says its own.
+    /// The version that `initialize` negotiated; `None` in 2026-07-28, where each message carries its own.
     version: Option<String>,
-    /// The request that began the session, for the next one.
+    /// The request that started the session, for the next one.
     initialize: Option<Arc<OutgoingMessage>>,
 }
 
@@ -157,12 +158,12 @@ impl HttpSession {
         self.receiver.ended(&ProgramEnd::Closed);
     }
 
-    /// Sends a message. Requests get a thread; the others are sent here, so that they arrive in their order.
+    /// Sends a message. Requests get a thread; other messages are sent on this one, so that they arrive in order.
     fn dispatch(self: &Arc<HttpSession>, message: OutgoingMessage) {
         let Some(id) = message.request else { return self.notify(&message) };
         let agent = self.upstream.agent(message.deadline());
         if !self.open.add(id, &agent) {
-            return; // whoever waits is told by the end
+            return; // the end of the session answers all waiting requesters
         }
         let message = Arc::new(message);
         let sent = Arc::clone(&message);
@@ -207,15 +208,15 @@ impl HttpSession {
         if sent.is_ok() && message.method == "notifications/initialized" {
             self.start_listening();
         }
-        // Each answer takes a connection of its own: an upstream that asks without end would have a thread do nothing else.
+        // Each answer takes a connection of its own: an upstream that asks without end would keep a thread busy all the time.
         if message.method.is_empty() {
             self.open.closed.wait(limits::bridge::READ_PACE);
         }
     }
 
-    /// Sends a request and reads until its answer, in a new session if the upstream has forgotten this one.
+    /// Sends a request and reads until its answer, in a new session if the upstream does not know this one any more.
     fn ask(self: &Arc<HttpSession>, message: &OutgoingMessage, id: u64, agent: &Agent) -> Exchanged<()> {
-        // A renewal that runs comes first: a new session takes no request before `notifications/initialized`.
+        // A running renewal comes first: a new session accepts no request before `notifications/initialized`.
         drop(self.renewal.wait((), limits::bridge::START));
         let session = self.state.lock().id.clone();
         match self.ask_once(message, id, agent) {
@@ -238,7 +239,7 @@ impl HttpSession {
             state.initialize = Some(Arc::new(message.clone()));
         }
         while let Some(end) = read(response, &self.open.closed, &mut |text| self.take(message, id, text))? {
-            // The stream can be taken up again where it has ids (2025-11-25, transports, "Resumability").
+            // The stream can be resumed if its events have ids (2025-11-25, transports, "Resumability").
             let last_id =
                 end.last_id.filter(|_| clock::instant() < deadline).ok_or(UpstreamError::NO_ANSWER)?;
             self.open.closed.wait(end.retry);
@@ -247,7 +248,7 @@ impl HttpSession {
         Ok(())
     }
 
-    /// Hands a message on; returns whether it is the answer to this request.
+    /// Passes a message to the receiver; returns whether it is the answer to this request.
     fn take(&self, message: &OutgoingMessage, id: u64, text: &str) -> bool {
         let is_answer = answers(text, id);
         if is_answer && message.is_initialize() {
@@ -259,7 +260,7 @@ impl HttpSession {
         is_answer
     }
 
-    /// Begins a new session unless another request has done so. The client's program may have changed with it.
+    /// Starts a new session unless another request has done so. The upstream's process may have been replaced.
     fn renew(self: &Arc<HttpSession>, lost: Option<&HeaderValue>, agent: &Agent) -> Exchanged<()> {
         let _turn = self.renewal.wait((), limits::bridge::START).ok_or(UpstreamError::SessionLost)?;
         let replaced = self.state.lock().clone();
@@ -267,9 +268,9 @@ impl HttpSession {
             return Ok(());
         }
         let initialize = replaced.initialize.clone().ok_or(UpstreamError::SessionLost)?;
-        // The peer drops the answer, for which nobody waits.
+        // The peer drops the answer, because nobody waits for it.
         self.ask_once(&initialize, initialize.request.unwrap_or_default(), agent)?;
-        // Status 400 can have meant something else: then it lives on.
+        // Status 400 may have had another cause: then the old session is still alive.
         if self.state.lock().id != replaced.id {
             self.delete(&replaced);
         }
@@ -280,10 +281,10 @@ impl HttpSession {
         Ok(())
     }
 
-    /// Reads the standing stream in a thread of its own, in place of an earlier one.
+    /// Reads the GET stream in a thread of its own, in place of an earlier one.
     fn start_listening(self: &Arc<HttpSession>) {
         let number = self.listeners.fetch_add(1, Ordering::SeqCst).saturating_add(1);
-        // Without it the upstream is not heard outside of calls, which upstreams need not offer either.
+        // Without it, messages outside of calls are not received; the stream is optional for upstreams anyway.
         let _ = start("bridge-listen", Arc::clone(self), move |session| session.listen(number));
     }
 
@@ -314,13 +315,13 @@ impl HttpSession {
                     self.log(&error);
                     pause = longer;
                 }
-                Ok(None) | Err(_) => return, // it offers none
+                Ok(None) | Err(_) => return, // it offers no such stream
             }
             self.open.closed.wait(pause);
         }
     }
 
-    /// Sends a message. Returns the answer, whose body is not read; `None` if it was an error in JSON-RPC, which is handed on.
+    /// Sends a message. Returns the response with its body unread; `None` if it was a JSON-RPC error, which is passed to the receiver.
     fn post(&self, agent: &Agent, message: &OutgoingMessage) -> Exchanged<Option<Response<Body>>> {
         let mut state = self.state.lock().clone();
         if message.is_initialize() {
@@ -338,7 +339,7 @@ impl HttpSession {
         let status = response.status();
         let body = error_body(response);
         let is_answer = message.request.is_some_and(|id| answers(&body, id));
-        // 404 says that the session is over. Some servers say 400, and have not read the message either.
+        // 404 means that the session is over. Some servers answer 400, and have not processed the message either.
         let is_lost = status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && !is_answer);
         if state.id.is_some() && is_lost {
             return Err(UpstreamError::SessionLost);
@@ -350,7 +351,7 @@ impl HttpSession {
         Ok(None)
     }
 
-    /// Opens the standing stream, or takes one up again.
+    /// Opens the GET stream, or resumes a stream.
     fn stream(&self, agent: &Agent, last_id: Option<&str>) -> Exchanged<Response<Body>> {
         let state = self.state.lock().clone();
         let mut request = agent.get(self.upstream.url.as_str());
@@ -362,7 +363,7 @@ impl HttpSession {
         if status.is_success() { Ok(response) } else { Err(UpstreamError::of_status(status, "")) }
     }
 
-    /// Ends a session at the upstream, which need not care.
+    /// Ends a session at the upstream, whose answer is ignored.
     fn delete(&self, state: &SessionState) {
         if state.id.is_some() {
             let request = self.upstream.agent(limits::bridge::CLOSE).delete(self.upstream.url.as_str());
@@ -386,13 +387,13 @@ impl HttpSession {
         self.upstream.add_headers(request, &self.person)
     }
 
-    /// Answers a request in place of the upstream.
+    /// Answers a request on behalf of the upstream.
     fn fail(&self, message: &OutgoingMessage, id: u64, error: &UpstreamError) {
         if !message.may_fail() {
             self.log(error);
         }
         let text = match message.method.as_str() {
-            // The instance's failure says whose it is, and counts it.
+            // The instance's failure names the server, and is counted.
             "initialize" | "server/discover" => error.to_string(),
             _ => {
                 self.receiver.failed(&error.to_string());

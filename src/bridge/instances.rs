@@ -1,5 +1,5 @@
-//! The running copies of servers, one for each [`InstanceKey`]: started at the first call that needs one, once for simultaneous calls;
-//! bounded per person and in all; ended when idle, when nobody is left whom they serve, and when the server stops.
+//! The running instances of servers, one for each [`InstanceKey`]: started by the first call that needs one, once for simultaneous
+//! calls; bounded per person and in total; ended when idle, when no grant is left that they serve, and when the server stops.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -20,14 +20,14 @@ use crate::base::lock::Mutex;
 use crate::base::{clock, limits, log};
 use crate::mcp::{Description, Era, Interests};
 
-/// State that the instances of a server share.
+/// State shared by the instances of a server.
 pub(super) struct InstanceSettings {
     /// The server's name in the log and in messages.
     pub(super) server: Arc<str>,
     pub(super) isolation: Isolation,
-    /// From the start of a program to its answer to `initialize`.
+    /// The time limit from the start of a program to its answer to `initialize`.
     pub(super) start: Duration,
-    /// How long an instance is kept that nobody uses.
+    /// The idle time after which an instance is ended.
     pub(super) idle: Duration,
     pub(super) client_info: ClientInfo,
     pub(super) pool: Arc<InstancePool<Instance>>,
@@ -37,30 +37,30 @@ pub(super) struct InstanceSettings {
 pub(super) struct Instances {
     pub(super) settings: InstanceSettings,
     launcher: Box<dyn Launcher>,
-    /// The clients; there before the first call.
+    /// The clients; set before the first call.
     pub(super) audience: OnceLock<Box<dyn Audience>>,
     only_era: OnlyEra,
-    /// Guards the numbers.
+    /// Guards the record of failures.
     pub(super) failures: Mutex<Failures>,
-    /// Whether the server is described otherwise by now, so that nothing may be started as it was.
+    /// Whether the server's description has been replaced, so that nothing may be started from this one.
     is_retired: AtomicBool,
 }
 
-/// One running copy of a server.
+/// One running instance of a server.
 pub(super) struct Instance {
     key: InstanceKey,
-    /// The session that it serves alone: each ends with the other.
+    /// The session that this instance alone serves: each ends with the other.
     session: Option<Arc<CallerSession>>,
     pub(super) peer: Arc<Peer>,
-    /// The clients' interests that the peer was told.
+    /// The clients' interests, as last sent to the peer.
     pub(super) told: ToldInterests,
     started: Instant,
     instances: Arc<Instances>,
-    /// A digest of the token at GitHub that it was started with.
+    /// A digest of the GitHub token that it was started with.
     token: OnceLock<Option<[u8; 32]>>,
-    /// Guards how far it has come, and when it was used last.
+    /// Guards the phase, and the time of the last use.
     state: Mutex<InstanceState>,
-    /// Given back when the program and all that it started are gone.
+    /// Released when the program and all its descendants have ended.
     _place: Place,
 }
 
@@ -70,16 +70,16 @@ struct InstanceState {
 }
 
 enum InstancePhase {
-    /// It has not answered `initialize`; these wait for that.
+    /// It has not answered `initialize`; these jobs wait for that.
     Starting(Vec<Job>),
     Ready(Arc<Greeting>),
     Over(Unavailable),
 }
 
-/// Work for an instance that is ready, or for when it is known that there will be none.
+/// Work to be done with a ready instance, or with the reason why there is none.
 pub(super) type Job = Box<dyn FnOnce(FoundInstance) + Send>;
 
-/// An instance that is ready, with what it said of itself, or why there is none.
+/// A ready instance with its own description, or the reason why there is none.
 pub(super) type FoundInstance = Result<(Arc<Instance>, Arc<Greeting>), Unavailable>;
 
 impl Instances {
@@ -98,7 +98,7 @@ impl Instances {
         &self.settings.server
     }
 
-    /// Does `job` with the instance that serves this person, started if need be.
+    /// Runs `job` with the instance of this person, which is started if necessary.
     pub(super) fn with(self: &Arc<Instances>, person: &Principal, job: Job) {
         self.end_outdated(person);
         match self.find(person) {
@@ -112,30 +112,30 @@ impl Instances {
         }
     }
 
-    /// The instance that serves this person. Waits for its start, which has a deadline.
+    /// The instance of this person. Waits for its start, which has a deadline.
     pub(super) fn wait_for(self: &Arc<Instances>, person: &Principal) -> FoundInstance {
         let (sender, receiver) = bounded(1);
         let job: Job = Box::new(move |found| {
-            let _ = sender.send(found); // read once, or given up
+            let _ = sender.send(found); // read once, or the caller has given up
         });
         self.with(person, job);
         let found = receiver.recv_timeout(self.settings.start.saturating_add(limits::bridge::CLOSE));
         found.unwrap_or(Err(Unavailable::Ended))
     }
 
-    /// Whether the instance of this person is ready, so that nothing waits for a start.
+    /// Whether the instance of this person is ready, so that a call does not wait for a start.
     pub(super) fn is_ready(&self, person: &Principal) -> bool {
         self.running_for(person)
             .is_some_and(|instance| matches!(instance.state.lock().phase, InstancePhase::Ready(_)))
     }
 
-    /// The description that the latest instance of this person gave of itself; `None` before there was one.
+    /// The description that the latest instance of this person gave of itself; `None` if there was none.
     pub(super) fn description(&self, person: &Principal) -> Option<Arc<Description>> {
         let key = self.key(person);
         self.settings.pool.slots.lock().history(&key)?.description.clone()
     }
 
-    /// Ends the instances that serve this grant and no other, and forgets them.
+    /// Ends and forgets the instances that serve only this grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
         let ended = self.settings.pool.slots.lock().without_grant(&self.settings.server, grant);
         ended.iter().for_each(|instance| instance.end());
@@ -147,12 +147,12 @@ impl Instances {
         slots.of_server(self.server()).flat_map(|slot| slot.grants.iter().copied()).collect()
     }
 
-    /// How many there are, those left out that are being ended.
+    /// The number of instances, without those that are being ended.
     pub(super) fn count(&self) -> usize {
         self.settings.pool.slots.lock().of_server(self.server()).count()
     }
 
-    /// Whether there is one of this person, or any.
+    /// Whether an instance is running that serves this person, or any instance if `None`.
     pub(super) fn is_running_for(&self, subject: Option<Subject>) -> bool {
         let slots = self.settings.pool.slots.lock();
         let mut instances = slots.of_server(self.server()).map(|slot| &slot.instance);
@@ -161,25 +161,25 @@ impl Instances {
         })
     }
 
-    /// Ends all there are, forgets what is remembered of them, and returns how many there were.
+    /// Ends all instances, forgets their history, and returns their number.
     pub(super) fn restart(&self) -> usize {
         let ended = self.settings.pool.slots.lock().without_server(self.server());
         ended.iter().map(|instance| instance.end()).count()
     }
 
-    /// Ends all instances and refuses new ones. A start that runs meanwhile finds the flag, or is ended with the others.
+    /// Ends all instances and refuses new ones. A concurrent start finds the flag, or is ended with the others.
     pub(super) fn retire(&self) {
         self.is_retired.store(true, Ordering::SeqCst);
         self.restart();
     }
 
-    /// Starts nothing any more, and ends what nobody uses, of all servers.
+    /// Refuses new instances, and ends the idle ones, of all servers.
     pub(super) fn close(&self) {
         let all = self.settings.pool.close();
         all.iter().filter(|instance| instance.idle_since().is_some()).for_each(|instance| instance.end());
     }
 
-    /// Ends everything of all servers and waits until it is gone, up to `patience`.
+    /// Ends all instances of all servers and waits for their end, up to `patience`.
     pub(super) fn stop(&self, patience: Duration) {
         self.settings.pool.close().iter().for_each(|instance| instance.end());
         self.settings.pool.places.wait_below(1, patience);
@@ -187,10 +187,10 @@ impl Instances {
 
     fn key(&self, person: &Principal) -> InstanceKey {
         let key = InstanceKey::new(&self.settings.server, self.settings.isolation, person);
-        // Clients without sessions are of 2026-07-28, or can be asked nothing anyway.
+        // Clients without sessions are of 2026-07-28, or cannot be asked anything in any case.
         let is_modern = person.session.is_none() && self.launcher.mirrors_era();
         let modern = InstanceKey { era: Era::Modern, ..key.clone() };
-        // The instance that has found out the only era goes on serving its callers.
+        // The instance that revealed the only era goes on serving its callers.
         let is_modern = is_modern
             && (!self.only_era.is_known() || self.settings.pool.slots.lock().running.contains_key(&modern));
         if is_modern { modern } else { key }
@@ -201,7 +201,7 @@ impl Instances {
         self.settings.pool.slots.lock().running.get(&key).map(|slot| Arc::clone(&slot.instance))
     }
 
-    /// The instance of this person, and whether it is new and has to be launched.
+    /// The instance of this person, and whether it is new and still has to be launched.
     fn find(self: &Arc<Instances>, person: &Principal) -> Result<(Arc<Instance>, bool), Unavailable> {
         let (key, pool) = (self.key(person), &self.settings.pool);
         let grants = key.subject.map(|_| person.grant);
@@ -245,7 +245,7 @@ impl Instances {
     }
 
     fn launch(&self, instance: &Arc<Instance>, person: &Principal) {
-        let _ = instance.token.set(self.launcher.token_digest(person)); // it is launched once
+        let _ = instance.token.set(self.launcher.token_digest(person)); // launched once
         match self.launcher.launch(person, Arc::clone(instance) as Arc<dyn Receiver>) {
             Ok(transport) => {
                 instance.peer.connect(transport);
@@ -263,7 +263,7 @@ impl Instances {
         }
     }
 
-    /// Ends the instance of this person if it is idle and holds a token that has been exchanged since.
+    /// Ends the instance of this person if it is idle and holds a GitHub token that has been replaced since.
     fn end_outdated(&self, person: &Principal) {
         let running = self.running_for(person);
         if let Some(instance) = running.filter(|instance| instance.idle_since().is_some())
@@ -274,8 +274,8 @@ impl Instances {
         }
     }
 
-    /// Notes what an instance says of itself. Returns whether there was one before it. One that was taken out while it started says
-    /// nothing to the next: the server may be described otherwise by now.
+    /// Records the description of an instance. Returns whether it has a predecessor. An instance that was removed during its start is
+    /// ignored, because the server's configuration may have changed.
     fn described(&self, instance: &Instance, greeting: &Greeting) -> bool {
         let is_successor = {
             let mut slots = self.settings.pool.slots.lock();
@@ -286,10 +286,10 @@ impl Instances {
         };
         self.failures.lock().is_failing = false;
         self.only_era.note(instance.key.era, greeting.era);
-        is_successor && self.settings.isolation != Isolation::Session // there it may be another's
+        is_successor && self.settings.isolation != Isolation::Session // with this isolation the predecessor may belong to another session
     }
 
-    /// Notes that an instance has failed. The end of one that was taken out was wanted.
+    /// Records the failure of an instance. The end of a removed instance was intended.
     fn failed(&self, instance: &Instance, why: String) {
         let now = clock::instant();
         let was_steady = now.saturating_duration_since(instance.started) >= limits::bridge::STEADY;
@@ -341,7 +341,7 @@ impl Instance {
         job(outcome.map(|greeting| (Arc::clone(self), greeting)));
     }
 
-    /// The handshake is over.
+    /// The handshake has ended.
     fn greeted(self: &Arc<Instance>, greeting: Result<Greeting, Unavailable>) {
         let greeting = match greeting {
             Ok(greeting) => Arc::new(greeting),
@@ -365,7 +365,7 @@ impl Instance {
         }
     }
 
-    /// Tells the peer what its clients want to be told, if it does not know.
+    /// Sends the clients' interests to the peer, if they are not up to date.
     pub(super) fn restore(&self) {
         let greeting = match &self.state.lock().phase {
             InstancePhase::Ready(greeting) => Arc::clone(greeting),
@@ -374,7 +374,7 @@ impl Instance {
         self.told.update(&self.peer, &greeting, self.interests());
     }
 
-    /// Tells clients that the peer is another one than before: its lists may be others.
+    /// Tells clients that the lists may have changed, because the peer was replaced.
     fn lists_changed(&self) {
         for list in ["tools", "prompts", "resources"] {
             self.notified(&format!("notifications/{list}/list_changed"), None);
@@ -386,7 +386,7 @@ impl Instance {
         audience.map(|audience| audience.interests(&self.key)).unwrap_or_default()
     }
 
-    /// Since when nobody uses it; `None` if somebody does, or waits for it.
+    /// The start of its idle time; `None` if it is in use, or a call waits for it.
     fn idle_since(&self) -> Option<Instant> {
         if self.peer.running() > 0 {
             return None;
@@ -397,7 +397,7 @@ impl Instance {
         matches!(state.phase, InstancePhase::Ready(_)).then_some(used)
     }
 
-    /// Has the program end. Requests that run have until its end.
+    /// Has the program end. Running requests may be answered until it has ended.
     fn end(&self) {
         self.peer.end();
         self.over(&Unavailable::Ended);
@@ -408,7 +408,7 @@ impl Instance {
         self.over(why);
     }
 
-    /// Nothing begins here any more; what waits for the start is told why.
+    /// Accepts no work any more; jobs that wait for the start get the reason.
     fn over(&self, why: &Unavailable) {
         self.instances.settings.pool.slots.lock().remove(&self.key, self);
         let phase = {

@@ -1,6 +1,6 @@
-//! Clients' interests beside the answers to their calls, brought to one peer: the log level, changes of resources, changes
-//! of lists. The peer is told the difference between what is wanted now and what it was told before, so clients that want the
-//! same count as one, and a peer that has started anew is told everything.
+//! Clients' interests outside of their calls, forwarded to one peer: the log level, resource subscriptions, list
+//! changes. The peer is sent the difference between the wanted and the last sent state, so equal interests of several clients
+//! count as one, and a restarted peer is sent everything.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +13,10 @@ use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
 use crate::mcp::{Era, Interests, Level, ListenFilter, Members};
 
-/// The interests that one peer was told.
+/// The interests last sent to one peer.
 #[derive(Default)]
 pub(super) struct ToldInterests {
-    /// Guards what was told. Held while the peer is told, which does not wait, so that it is told in order.
+    /// Guards the sent state. Held while messages are sent, which does not block, so that they stay in order.
     told: Mutex<Told>,
 }
 
@@ -24,14 +24,14 @@ pub(super) struct ToldInterests {
 struct Told {
     log_level: Option<Level>,
     resources: BTreeSet<String>,
-    /// The stream of a peer of 2026-07-28.
+    /// The subscription stream of a peer of 2026-07-28.
     listen: Option<Arc<HeldListen>>,
-    /// Whether something could not be told.
+    /// Whether a message could not be sent.
     is_behind: bool,
 }
 
 impl ToldInterests {
-    /// Tells the peer what is wanted now.
+    /// Sends the wanted interests to the peer.
     pub(super) fn update(&self, peer: &Arc<Peer>, greeting: &Greeting, wanted: Interests) {
         let told = &mut *self.told.lock();
         told.is_behind = false;
@@ -58,13 +58,13 @@ impl ToldInterests {
         told.resources.retain(|uri| !removed.contains(uri));
     }
 
-    /// Whether the peer has to be told something again.
+    /// Whether something has to be sent to the peer again.
     pub(super) fn is_behind(&self) -> bool {
         let told = self.told.lock();
         told.is_behind || told.listen.as_ref().is_some_and(|listen| listen.is_over())
     }
 
-    /// Has the peer write log messages of this level at least, for a call that wants them.
+    /// Lowers the peer's log level to this one, for a call that wants such messages.
     pub(super) fn lower_log_level(&self, peer: &Peer, greeting: &Greeting, level: Level) {
         let mut told = self.told.lock();
         if told.log_level.is_none_or(|told| level < told) {
@@ -72,7 +72,7 @@ impl ToldInterests {
         }
     }
 
-    /// The peer has forgotten everything.
+    /// The peer has lost all of its state.
     pub(super) fn forget(&self) {
         *self.told.lock() = Told::default();
     }
@@ -80,7 +80,7 @@ impl ToldInterests {
 
 impl Told {
     fn set_log_level(&mut self, peer: &Peer, greeting: &Greeting, level: Level) {
-        // One of 2026-07-28 is told with each request.
+        // A peer of 2026-07-28 gets the level in each request.
         let can_be_told =
             greeting.era == Era::Legacy && greeting.description.capabilities.contains_key("logging");
         let Ok(params) = Members::default().with("level", &level) else { return };
@@ -89,7 +89,7 @@ impl Told {
         }
     }
 
-    /// Holds one stream with what is wanted.
+    /// Keeps one `subscriptions/listen` stream open with the wanted filter.
     fn listen(&mut self, peer: &Arc<Peer>, greeting: &Greeting, resources: BTreeSet<String>) {
         let lists = |capability| greeting.description.promises(capability, "listChanged");
         let filter = ListenFilter {
@@ -105,14 +105,14 @@ impl Told {
         if filter != ListenFilter::default() {
             self.listen = HeldListen::open(peer, filter);
         }
-        // After the new one, so that no change falls between them.
+        // After the new one has started, so that no change is missed in between.
         if let Some(id) = before.and_then(|before| before.id.get().copied()) {
             peer.cancel(id, "Another subscription has taken its place");
         }
     }
 }
 
-/// One `subscriptions/listen` that is held at a peer.
+/// One `subscriptions/listen` that is open at a peer.
 struct HeldListen {
     peer: Weak<Peer>,
     filter: ListenFilter,
@@ -133,7 +133,7 @@ impl HeldListen {
         });
         let requester = Arc::clone(&listen) as Arc<dyn Requester>;
         let id = peer.request("subscriptions/listen", &params, requester).ok()?;
-        let _ = listen.id.set(id); // it is sent once
+        let _ = listen.id.set(id); // sent once
         Some(listen)
     }
 
@@ -143,7 +143,7 @@ impl HeldListen {
 }
 
 impl Requester for HeldListen {
-    /// The stream has ended. It is taken up again at once if it was held for a while, else with the next call.
+    /// The stream has ended. It is reopened at once if it was open for a while, else with the next call.
     fn answer(self: Arc<Self>, answer: Settled<'_>) {
         self.is_over.store(true, Ordering::SeqCst);
         let was_held = self.begun.elapsed() >= limits::bridge::PAUSE;

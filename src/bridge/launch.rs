@@ -1,5 +1,5 @@
-//! Starting a program: its guardian, its environment, its directories. P1: an argument vector that the operator wrote, no shell,
-//! an environment that is built from nothing.
+//! Starting a program: its guardian, its environment, its directories. P1: an argument vector from the operator, no shell,
+//! and an environment that is built from scratch.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -18,14 +18,14 @@ use crate::base::identity::Subject;
 use crate::base::secret::Secret;
 use crate::sys;
 
-/// Variables of the server that every program gets. Those that begin with `LC_` come to them.
+/// Variables of the server that every program gets, besides those that begin with `LC_`.
 const PASSED: [&str; 5] = ["PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-/// Where programs are looked for without a `PATH`.
+/// The search path for programs if there is no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The longest report of a guardian (bytes); they are a word and a number.
+/// The maximum length of a guardian's report (bytes): a word and a number.
 const REPORT_BYTES: usize = 256;
-/// Runs this executable again, whatever has become of its file meanwhile.
+/// This executable, even if its file was replaced or removed meanwhile.
 const EXECUTABLE: &str = "/proc/self/exe";
 #[cfg(not(test))]
 const ARGUMENTS: [&str; 1] = [FLAG];
@@ -34,7 +34,7 @@ const ARGUMENTS: [&str; 1] = [FLAG];
 const ARGUMENTS: [&str; 6] =
     ["bridge::guardian::tests::serves_when_asked", "--exact", "--nocapture", "--quiet", "--", FLAG];
 
-/// A program that is about to be started.
+/// A program to be started.
 pub(crate) struct Launch {
     /// An absolute path, see [`find`].
     pub(crate) program: PathBuf,
@@ -55,17 +55,17 @@ pub(crate) struct RunAs {
     pub(crate) group: u32,
 }
 
-/// A program that has been started, or is being.
+/// A started program. Its guardian may not have reported the start yet.
 pub(crate) struct Child {
     pub(crate) stdin: ChildStdin,
     pub(crate) stdout: ChildStdout,
     pub(crate) stderr: ChildStderr,
-    /// Words that the log must not repeat: the values of the entry's own variables.
+    /// Values to be redacted in the log: those of the entry's own variables.
     pub(crate) env: Vec<(String, Secret<String>)>,
     pub(crate) guardian: Guardian,
 }
 
-/// The server's side of a guardian. Dropped, it has the guardian kill everything and waits for that.
+/// The server's side of a guardian. When dropped, it has the guardian kill everything and waits for that.
 pub(crate) struct Guardian {
     process: process::Child,
     socket: UnixStream,
@@ -108,15 +108,15 @@ impl Launch {
 impl Guardian {
     /// Sends SIGTERM to the program's group.
     pub(crate) fn terminate(&mut self) {
-        let _ = self.socket.write_all(&[TERMINATE]); // one that is gone has killed all
+        let _ = self.socket.write_all(&[TERMINATE]); // a guardian that is gone has killed everything
     }
 
-    /// Kills the program and all that it has started.
+    /// Kills the program and all its descendants.
     pub(crate) fn kill(&mut self) {
-        let _ = self.socket.shutdown(Shutdown::Write); // one that is gone has killed all
+        let _ = self.socket.shutdown(Shutdown::Write); // a guardian that is gone has killed everything
     }
 
-    /// Reads what the guardian has sent; to be called when its socket is readable. `None` if it is gone.
+    /// Reads the guardian's reports; to be called when its socket is readable. `None` if the guardian has ended.
     pub(crate) fn read(&mut self) -> Option<Vec<GuardianReport>> {
         let mut bytes = [0; 256];
         let length = self.socket.read(&mut bytes).unwrap_or_default();
@@ -137,11 +137,11 @@ impl AsFd for Guardian {
 impl Drop for Guardian {
     fn drop(&mut self) {
         self.kill();
-        let _ = self.process.wait(); // it ends as soon as everything is killed
+        let _ = self.process.wait(); // it ends once everything is killed
     }
 }
 
-/// Has reads and writes of our end of a pipe fail instead of waiting. std offers that for sockets alone; the system takes any descriptor.
+/// Makes our end of a pipe non-blocking. std offers that for sockets only; the system call takes any descriptor.
 pub(super) fn never_wait(pipe: BorrowedFd<'_>) -> io::Result<()> {
     UnixStream::from(pipe.try_clone_to_owned()?).set_nonblocking(true)
 }
@@ -151,7 +151,7 @@ fn base_environment(environment: &Variables) -> impl Iterator<Item = (&String, &
     environment.iter().filter(|(name, _)| PASSED.contains(&name.as_str()) || name.starts_with("LC_"))
 }
 
-/// The absolute path of a program: as it stands if it has a slash, else the first of `PATH` that can be executed.
+/// The absolute path of a program: unchanged if it contains a slash, else its first executable match in `PATH`.
 pub(crate) fn find(command: &str, environment: &Variables) -> Option<PathBuf> {
     let is_executable = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
@@ -164,16 +164,16 @@ pub(crate) fn find(command: &str, environment: &Variables) -> Option<PathBuf> {
     directories.split(':').filter_map(candidate).find(is_executable)
 }
 
-/// The directories of a program that it may write to. The directory above them is the server's: what the program does to its
-/// own, links included, does not lead the server elsewhere.
+/// The directories that a program may write to. Their parent belongs to the server: changes by the program in its
+/// own, links included, cannot lead the server elsewhere.
 pub(crate) struct Directories {
     pub(crate) home: PathBuf,
     pub(crate) temporary: PathBuf,
 }
 
 impl Directories {
-    /// Makes the directories for `names` (the entry's, then the person's) below `root`, which others can pass through and not
-    /// list. Names with a dot first are the server's own. What is there already is kept.
+    /// Creates the directories `names` (the entry's, then the person's) below `root`, which others can traverse but not
+    /// list. Names that begin with a dot are the server's own. Existing directories are kept.
     pub(crate) fn make(root: &Path, names: &[&str], user: Option<RunAs>) -> io::Result<Directories> {
         let is_name = |name: &&str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         if !names.iter().all(is_name) {
@@ -196,7 +196,7 @@ impl Directories {
     }
 }
 
-/// Makes the directory above all home directories, and those above it that are missing.
+/// Creates the parent of all home directories, and its missing ancestors.
 pub(super) fn make_root(root: &Path) -> io::Result<()> {
     let is_missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
     let missing: Vec<&Path> = root.ancestors().skip(1).take_while(is_missing).collect();
@@ -204,7 +204,7 @@ pub(super) fn make_root(root: &Path) -> io::Result<()> {
     make_directory(root, 0o711)
 }
 
-/// The name of the directory of a person or service token. People have numbers, so the two never meet.
+/// The name of the directory of a person or service token. Those of persons are numbers, so they never collide.
 pub(super) fn directory_of(subject: Subject) -> String {
     match subject {
         Subject::User(user) => user.0.to_string(),
@@ -212,7 +212,7 @@ pub(super) fn directory_of(subject: Subject) -> String {
     }
 }
 
-/// Makes a directory unless it is there, and sets its mode, whatever the umask.
+/// Creates a directory unless it exists, and sets its mode, regardless of the umask.
 pub(super) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     match fs::DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

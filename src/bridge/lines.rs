@@ -1,14 +1,14 @@
 //! Splitting a stream of bytes into lines of bounded length. A pure value.
 
-/// The capacity that a buffer keeps between two lines (bytes); a longer line's memory is given back.
+/// The capacity that a buffer keeps between two lines (bytes); more is released after a longer line.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// Bytes that have arrived and are no whole line yet.
+/// A buffer for an incomplete line.
 #[derive(Debug)]
 pub(super) struct Lines {
     buffer: Vec<u8>,
     limit: usize,
-    /// Whether the start of a longer line is enough: what is beyond the limit is dropped then.
+    /// Whether longer lines are truncated to the limit instead of refused.
     are_cut: bool,
 }
 
@@ -21,12 +21,12 @@ impl Lines {
         Lines { buffer: Vec::new(), limit, are_cut: false }
     }
 
-    /// Lines that are cut off at the limit; none is too long.
+    /// Lines that are truncated at the limit instead of refused.
     pub(super) fn cut(limit: usize) -> Lines {
         Lines { are_cut: true, ..Lines::new(limit) }
     }
 
-    /// Takes bytes and gives each line that they complete, without its line feed, to `each`.
+    /// Takes bytes and calls `each` with each completed line, without its line feed.
     pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), TooLong> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let end = piece.strip_suffix(b"\n");
@@ -47,7 +47,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The bytes of a line that has no end yet.
+    /// The bytes of the incomplete line.
     pub(super) fn take(&mut self) -> Vec<u8> {
         let next = if self.buffer.capacity() > KEPT_BYTES {
             Vec::new()

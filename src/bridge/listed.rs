@@ -1,5 +1,5 @@
-//! Peers' lists, as far as calls are judged by them: names of tools and prompts for the log, and the arguments that 2026-07-28
-//! repeats in headers. Learned from the lists that clients read; no list is read for it.
+//! Facts from peers' lists that decisions about calls depend on: names of tools and prompts for the log, and the arguments that
+//! 2026-07-28 mirrors in headers. Learned from the lists that clients read; no list is requested for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::mcp::{Mirrored, Operation, Reply, ToolRules, is_read_only};
 
-/// The lists of one server, as each grant has read them: another's program may list other things.
+/// The lists of one server as read by each grant: grants may have different instances with different lists.
 #[derive(Default)]
 pub(super) struct Listed {
-    /// Guards what was listed.
+    /// Guards the recorded lists.
     by_grant: Mutex<HashMap<GrantId, ListedNames>>,
 }
 
-/// Of one grant, within a budget.
+/// The lists of one grant, within a size budget.
 #[derive(Default)]
 struct ListedNames {
     /// Tools and prompts.
     names: HashMap<(Operation, String), Item>,
     bytes: usize,
-    /// How often the peer has said that its tools have changed.
+    /// The number of `tools/list_changed` notifications of the peer.
     changes: u64,
-    /// The value of `changes` when the whole list was last read here.
+    /// The value of `changes` when the bridge last read the whole list.
     looked_up: Option<u64>,
 }
 
@@ -45,9 +45,9 @@ impl ListedNames {
 
 /// The record of a tool or a prompt.
 struct Item {
-    /// Of a tool that has mirrored arguments.
+    /// The mirrored arguments of a tool that has some.
     rules: Option<Arc<ToolRules>>,
-    /// Whether it is a tool that says that it changes nothing.
+    /// Whether it is a tool with `readOnlyHint`.
     is_read_only: bool,
     /// The value of [`ListedNames::changes`] when it was listed.
     changes: u64,
@@ -61,7 +61,7 @@ fn bytes(name: &str, rules: Option<&ToolRules>) -> usize {
 }
 
 impl Listed {
-    /// Notes what stands in a list that this grant reads.
+    /// Records the entries of a list that this grant reads.
     pub(super) fn note(&self, grant: GrantId, operation: Operation, reply: &Reply) {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -104,14 +104,14 @@ impl Listed {
         by_grant.get(&grant).is_some_and(|listed| listed.names.contains_key(&(operation, name.to_owned())))
     }
 
-    /// The mirrored arguments of a tool, if this grant was told of it.
+    /// The mirrored arguments of a tool, if it was listed to this grant.
     pub(super) fn rules(&self, grant: GrantId, tool: &str) -> Option<Arc<ToolRules>> {
         let by_grant = self.by_grant.lock();
         by_grant.get(&grant)?.names.get(&(Operation::CallTool, tool.to_owned()))?.rules.clone()
     }
 
-    /// Whether a tool says that it changes nothing; `None` if it was not listed to this grant since the tools have changed. What the whole
-    /// list did not have is not looked up again: that would cost the peer, and tell by its time what there is.
+    /// The `readOnlyHint` of a tool; `None` if it was not listed to this grant since the last change of the tools. A tool that is not in
+    /// the whole list is not looked up again: that would cost the peer, and reveal by its timing which tools exist.
     pub(super) fn is_read_only(&self, grant: GrantId, tool: &str) -> Option<bool> {
         let by_grant = self.by_grant.lock();
         let listed = by_grant.get(&grant)?;
@@ -120,30 +120,30 @@ impl Listed {
         is_read_only.or_else(|| (listed.looked_up == Some(listed.changes)).then_some(false))
     }
 
-    /// How often the tools of this grant's peer have changed.
+    /// The number of changes of the tools for this grant.
     pub(super) fn changes(&self, grant: GrantId) -> u64 {
         self.by_grant.lock().get(&grant).map_or(0, |listed| listed.changes)
     }
 
-    /// The whole list was read for this grant, after that many changes.
+    /// Records that the whole list was read for this grant, at that number of changes.
     pub(super) fn looked_up(&self, grant: GrantId, changes: u64) {
         self.by_grant.lock().entry(grant).or_default().looked_up = Some(changes);
     }
 
-    /// The peer of this grant, or the one of all, has other tools than it has listed.
+    /// Records that the tools of this grant's peer have changed, or of all grants if `None`.
     pub(super) fn tools_changed(&self, grant: Option<GrantId>) {
         let mut by_grant = self.by_grant.lock();
         let theirs = by_grant.iter_mut().filter(|(other, _)| grant.is_none_or(|grant| grant == **other));
         theirs.for_each(|(_, listed)| listed.changes = listed.changes.saturating_add(1));
     }
 
-    /// Forgets what a grant was told.
+    /// Forgets the lists of a grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
         self.by_grant.lock().remove(&grant);
     }
 }
 
-/// The mirrored arguments of a schema that has some, and breaks no rule.
+/// The mirrored arguments of a schema, if it has any and they are valid.
 fn mirrored(schema: &RawValue) -> Option<Vec<Mirrored>> {
     let mirrored = schema.get().contains("x-mcp-header").then(|| serde_json::from_str(schema.get()).ok())?;
     Mirrored::of_schema(&mirrored?).filter(|mirrored| !mirrored.is_empty())

@@ -1,5 +1,5 @@
-//! JSON-RPC with a peer. What arrives is split into its members and otherwise kept as the text that it is; what goes out is the
-//! client's text but for the id, the progress token and members of `_meta` that speak of our own hop.
+//! JSON-RPC with a peer. Incoming messages are split into members whose text is otherwise unchanged; outgoing ones are the
+//! client's text except for the id, the progress token and those members of `_meta` that concern one hop.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,7 +27,7 @@ pub(super) enum PeerMessage<'a> {
         id: u64,
         answer: PeerAnswer<'a>,
     },
-    /// JSON-RPC that belongs to nothing: an answer with an id that cannot be ours, a request without a usable one.
+    /// JSON-RPC that cannot be matched: an answer with an id that was never ours, a request without a usable id.
     Stray,
 }
 
@@ -50,12 +50,12 @@ struct PeerEnvelope<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// A member that is there, be it null: some servers answer so where nothing is to be said.
+/// A member that is present, even if null: some servers send null for an empty result.
 fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads the entries of a batch, and fails at the first that is one too many: the list of them may be larger than the text.
+/// Reads the entries of a batch, and fails at the first one beyond the limit: their list may be larger than the text.
 struct Batch;
 
 impl<'a> Visitor<'a> for Batch {
@@ -89,7 +89,7 @@ pub(super) fn parse(text: &str) -> Vec<PeerMessage<'_>> {
 }
 
 fn message(text: &str) -> Option<PeerMessage<'_>> {
-    // From an array serde would read the members by their order.
+    // serde would accept an array, too, and read the members by position.
     let envelope = text.starts_with('{').then(|| serde_json::from_str::<PeerEnvelope<'_>>(text).ok())??;
     let PeerEnvelope { jsonrpc, id, method, params, result, error } = envelope;
     if jsonrpc != "2.0" {
@@ -111,43 +111,43 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
     })
 }
 
-/// A request's description of the client that it is made for.
+/// The description of the client on whose behalf a request is made.
 #[derive(Default)]
 pub(super) struct OnBehalf {
     pub(super) capabilities: Members,
     pub(super) log_level: Option<Level>,
-    /// The answers to what the peer asked in the round before.
+    /// The answers to the peer's questions of the previous round.
     pub(super) input_responses: Option<Box<RawValue>>,
-    /// The peer's state of that round.
+    /// The peer's `requestState` of that round.
     pub(super) request_state: Option<String>,
-    /// The arguments that are repeated in headers where there are any.
+    /// The arguments that are mirrored in headers, if any.
     pub(super) mirrored: Vec<Mirrored>,
 }
 
-/// The name under which peers know us.
+/// The `clientInfo` that we send to peers.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct ClientInfo {
     pub(super) name: &'static str,
     pub(super) version: &'static str,
 }
 
-/// Members of `_meta` that speak of one hop.
+/// The prefix of `_meta` members that concern one hop.
 const OF_HOP: &str = "io.modelcontextprotocol/";
 
-/// The client's token for reports of progress.
+/// The client's progress token.
 pub(super) fn progress_token(params: &Members) -> Option<Box<RawValue>> {
     let meta = params.object("_meta").ok()?;
     meta.get("progressToken").map(ToOwned::to_owned)
 }
 
-/// The params of a client as the peer gets them: with our token for reports of progress, if the client asked for these, and for peers
-/// of [`MODERN_VERSION`] with who asks, and for whom.
+/// A client's params as sent to the peer: with our progress token if the client asked for progress, and for peers of
+/// [`MODERN_VERSION`] with our `clientInfo` and the client's capabilities.
 pub(super) fn for_peer(
     params: &Members,
     progress_token: Option<u64>,
     introduction: Option<(ClientInfo, OnBehalf)>,
 ) -> Result<Members, mcp::Error> {
-    // The client's answers, and a state that is sealed here.
+    // The client's answers, and a state that is sealed by this server.
     let mut params = params.clone().without("inputResponses").without("requestState");
     let mut meta = params.object("_meta").unwrap_or_default();
     meta.retain(|name| !name.starts_with(OF_HOP) && name != "progressToken");
@@ -173,16 +173,16 @@ pub(super) fn for_peer(
     if meta.is_empty() { Ok(params) } else { params.with("_meta", &meta) }
 }
 
-/// A message to a peer, with what a transport has to know of it.
+/// A message to a peer, with the metadata that transports need.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OutgoingMessage {
     pub(super) text: String,
-    /// Empty for an answer.
+    /// Empty for a response.
     pub(super) method: String,
     pub(super) params: Members,
-    /// The id, if it is a request whose answer is waited for.
+    /// The id of a request that expects an answer.
     pub(super) request: Option<u64>,
-    /// The arguments that are repeated in headers where there are any.
+    /// The arguments that are mirrored in headers, if any.
     pub(super) mirrored: Vec<Mirrored>,
 }
 
@@ -198,7 +198,7 @@ pub(super) fn notification(method: &str, params: Members) -> OutgoingMessage {
     OutgoingMessage { text, method: method.to_owned(), params, ..OutgoingMessage::default() }
 }
 
-/// The answer to a request, whose id is repeated as it stands.
+/// The answer to a request, whose id is repeated unchanged.
 pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, &mcp::Error>) -> OutgoingMessage {
     let text = match answer {
         Ok(result) => jsonrpc::result(&id, &result),
@@ -207,7 +207,7 @@ pub(super) fn answer(id: impl Serialize, answer: Result<impl Serialize, &mcp::Er
     OutgoingMessage { text, ..OutgoingMessage::default() }
 }
 
-/// A member of params or of an error, if it is there and has this form.
+/// A member of params or of an error, if it is present and of this type.
 pub(super) fn member<T: DeserializeOwned>(object: &RawValue, name: &str) -> Option<T> {
     serde_json::from_str::<Members>(object.get()).ok()?.read(name).ok()?
 }

@@ -1,8 +1,8 @@
-//! The bridge: MCP servers that exist already, behind this one's login. One JSON-RPC client of a peer, over the pipes of a
+//! The bridge: existing MCP servers behind this server's login. A JSON-RPC client of each peer, over the pipes of a
 //! program that is started for a person or over HTTP, serves the calls as a [`crate::mcp::Backend`].
 //!
-//! Programs are strangers: they get an environment that is built from nothing, a guardian that leaves nothing of them, and no
-//! request's data but on their standard input.
+//! Programs are untrusted: they get an environment that is built from scratch, a guardian that leaves no process behind, and
+//! data of requests on their standard input only.
 
 mod asked;
 mod backend;

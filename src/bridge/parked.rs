@@ -1,5 +1,5 @@
-//! Calls whose client has been asked and is to come back (MRTR), by their tickets. Each holds a thread of
-//! [`limits::bridge::QUESTIONS_WAITING`](crate::base::limits::bridge::QUESTIONS_WAITING), and no place among its user's calls.
+//! Calls that wait for their client's next request (MRTR), by their tickets. Each holds a thread of
+//! [`limits::bridge::QUESTIONS_WAITING`](crate::base::limits::bridge::QUESTIONS_WAITING), and no place in its user's limit of calls.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
 use crate::mcp::Context;
 
-/// Takes the request that brings the answers. Dropping it ends the waiting.
+/// Sends the request that brings the answers. Dropping it ends the wait.
 type NextRequest = Sender<Context>;
 
 /// The parked calls of one server.
 pub(super) struct ParkedCalls {
-    /// Guards the calls by their tickets; taken when there may be no more.
+    /// Guards the calls by their tickets; taken when no more may be parked.
     by_ticket: Mutex<Option<HashMap<String, (GrantId, NextRequest)>>>,
 }
 
@@ -25,12 +25,12 @@ impl Default for ParkedCalls {
 }
 
 impl ParkedCalls {
-    /// Parks a call of a grant. Returns whether it is parked now: not if the server stops.
+    /// Parks a call of a grant. Returns whether it was parked: not while the server stops.
     pub(super) fn insert(&self, ticket: &str, call: (GrantId, NextRequest)) -> bool {
         self.by_ticket.lock().as_mut().map(|calls| calls.insert(ticket.to_owned(), call)).is_some()
     }
 
-    /// Takes the call of a ticket out, if it is this grant's.
+    /// Removes and returns the call of a ticket, if it belongs to this grant.
     pub(super) fn take(&self, ticket: &str, owner: GrantId) -> Option<NextRequest> {
         let mut calls = self.by_ticket.lock();
         let calls = calls.as_mut()?;
@@ -42,12 +42,12 @@ impl ParkedCalls {
         self.by_ticket.lock().as_mut().map(|calls| calls.remove(ticket));
     }
 
-    /// Gives up the calls of a grant.
+    /// Drops the calls of a grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
         self.by_ticket.lock().iter_mut().for_each(|calls| calls.retain(|_, (owner, _)| *owner != grant));
     }
 
-    /// Gives up all calls, and parks no further ones: their clients would come back to a server that is gone.
+    /// Drops all calls, and parks no further ones: their clients would come back to a server that has ended.
     pub(super) fn close(&self) {
         self.by_ticket.lock().take();
     }

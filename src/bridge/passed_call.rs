@@ -1,8 +1,8 @@
-//! Calls on their way: a client's call becomes a request of the instance that serves this client, and the answer comes back as it is.
+//! Calls in transit: a client's call becomes a request of the instance that serves this client; the answer is passed back unchanged.
 //!
-//! A question of the peer goes to the client by the call that runs. A client of up to 2025-11-25 is asked on the call's stream. For one of
-//! 2026-07-28 the call is parked (MRTR): its response asks, and the next request of the client, which brings the answers, takes the call
-//! over. The peer knows nothing of that: its request goes on.
+//! A question of the peer is passed to the client by way of the running call. A client of up to 2025-11-25 is asked on the call's stream.
+//! For one of 2026-07-28 the call is parked (MRTR): its response asks, and the client's next request, which brings the answers, takes the
+//! call over. This is invisible to the peer, whose request goes on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -43,9 +43,9 @@ impl PassedCalls {
         Arc::new(PassedCalls { instances, parked, listed })
     }
 
-    /// Passes a call on, or gives it to the call that waits for it.
+    /// Passes a call on, or hands it to the parked call that waits for it.
     pub(super) fn pass(self: &Arc<PassedCalls>, context: Context) {
-        // The remembered state comes sealed, and bound to the grant and the call that it was made for.
+        // The remembered state is sealed, and bound to the grant and the call that it was made for.
         let request_state = match context.remembered::<Remembered>() {
             Some(Remembered::Ticket(ticket)) => return self.resume(&ticket, context),
             Some(Remembered::State(state)) => state,
@@ -70,37 +70,37 @@ impl PassedCalls {
     }
 }
 
-/// Whether a call may be tried once more: its instance may have ended between being found and being asked.
+/// Whether a call may be retried once: its instance may have ended between being found and being sent the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {
     First,
     Second,
 }
 
-/// One call that is passed on.
+/// One call that is being passed on.
 struct PassedCall {
     calls: Arc<PassedCalls>,
-    /// Its place among its user's requests.
+    /// Its place in its user's limit.
     place: Held<Subject>,
     owner: GrantId,
     /// The client's declared capabilities.
     capabilities: ClientCapabilities,
     operation: Operation,
-    /// The era of the peer, by which its results are read.
+    /// The era of the peer, which determines how its results are read.
     peer_era: OnceLock<Era>,
-    /// Guards the round that a peer of 2026-07-28 is in; for others there is one.
+    /// Guards the current round of a peer of 2026-07-28; for others there is only one.
     round: Mutex<PeerRound>,
-    /// One question at a time: a round of MRTR is one request of the client.
+    /// Limits questions to one at a time: a round of MRTR is one request of the client.
     turn: Arc<Quota<()>>,
-    /// How many questions there were: each has a key of its own in the call.
+    /// The number of questions so far: each has its own key within the call.
     asked: AtomicU64,
-    /// Guards which request of the client the call belongs to.
+    /// Guards the association with a request of the client.
     state: Mutex<PassedCallState>,
 }
 
 enum PassedCallState {
     Running(Arc<Context>),
-    /// With the answer, once it has come.
+    /// With the answer, once there is one.
     Parked(Option<Result<Reply, CallError>>),
     Over,
 }
@@ -129,7 +129,7 @@ impl PassedCall {
         })
     }
 
-    /// The client's request that the call belongs to now; `None` while it is parked, and once it is over.
+    /// The client's request that the call belongs to now; `None` while it is parked, and after its end.
     fn context(&self) -> Option<Arc<Context>> {
         match &*self.state.lock() {
             PassedCallState::Running(context) => Some(Arc::clone(context)),
@@ -150,7 +150,7 @@ impl PassedCall {
         });
         let Some(context) = self.context() else { return };
         if context.cancel().is_tripped() {
-            return self.complete(Err(CallError::Cancelled)); // nothing is started for a grant that has ended
+            return self.complete(Err(CallError::Cancelled)); // nothing is started for an ended grant
         }
         self.calls.instances.with(context.principal(), job);
     }
@@ -172,7 +172,7 @@ impl PassedCall {
         match sent {
             Ok(id) => {
                 self.round.lock().request = Some((Arc::downgrade(&instance.peer), id));
-                // The peer may have asked and been answered already: then another request of the client has the call.
+                // The peer may have asked and been answered already: then the call belongs to a later request of the client.
                 if let Some(context) = self.context() {
                     self.cancel_with(&context);
                 }
@@ -186,7 +186,7 @@ impl PassedCall {
         }
     }
 
-    /// Has the peer's request cancelled when the client's is, if the call still belongs to that.
+    /// Cancels the peer's request when the client's request is cancelled, if the call still belongs to that one.
     fn cancel_with(self: &Arc<PassedCall>, context: &Arc<Context>) {
         let (call, cancelled) = (Arc::downgrade(self), Arc::downgrade(context));
         context.on_cancel(move || {
@@ -204,7 +204,7 @@ impl PassedCall {
         }
     }
 
-    /// Ends the call; while it is parked, as soon as the client comes back.
+    /// Ends the call; a parked one as soon as its client returns.
     fn complete(&self, result: Result<Reply, CallError>) {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, PassedCallState::Over) {
@@ -217,7 +217,7 @@ impl PassedCall {
         }
     }
 
-    /// Takes the result: a reply of ours, to which the front adds what its era adds, or the questions of a round.
+    /// Handles the result: a reply, to which the front end adds the members of its era, or the questions of a round.
     fn take(self: &Arc<PassedCall>, result: &RawValue) -> Result<(), CallError> {
         let reply: Members = serde_json::from_str(result.get()).map_err(|_| self.unusable())?;
         self.calls.listed.note(self.owner, self.operation, &reply);
@@ -235,10 +235,10 @@ impl PassedCall {
         }
     }
 
-    /// The peer's error; one that cannot be read is internal.
+    /// The peer's error; an unreadable one becomes an internal error.
     fn error(&self, error: &RawValue) -> Error {
         let error = serde_json::from_str(error.get()).unwrap_or_else(|_| Error::internal());
-        // 2026-07-28 says "no such resource" as invalid params; the front does so where its client is of that.
+        // 2026-07-28 reports a missing resource as invalid params; the front end does so for clients of that version.
         let is_missing = self.peer_era.get() == Some(&Era::Modern)
             && error.code == Error::INVALID_PARAMS
             && self.operation == Operation::ReadResource
@@ -251,7 +251,7 @@ impl PassedCall {
         Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server())).into()
     }
 
-    /// A peer of 2026-07-28 asks. A client of its era is asked in its place, and comes back; another one is asked on the call's
+    /// A peer of 2026-07-28 asks. A client of its era is asked by the call's response, and returns; any other is asked on the call's
     /// stream, and the peer is called again with the answers.
     fn next_round(self: &Arc<PassedCall>, asked: &Members) -> Result<(), CallError> {
         let Some(context) = self.context() else { return Ok(()) };
@@ -281,7 +281,7 @@ impl PassedCall {
         })
     }
 
-    /// Does what waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
+    /// Runs work that waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
     fn start_asking(&self, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
         let too_many = || Error::new(Error::BUSY, "Too many questions at once");
         let place =
@@ -320,7 +320,7 @@ impl PassedCall {
         }
     }
 
-    /// The client's answer to a question, over as many requests of the client as it takes.
+    /// The client's answer to a question, over any number of requests of the client.
     fn answer_of_client(self: &Arc<PassedCall>, request: &InputRequest) -> Result<Box<RawValue>, CallError> {
         loop {
             let context = self.context().ok_or(CallError::Cancelled)?;
@@ -336,7 +336,7 @@ impl PassedCall {
     }
 
     /// Ends the client's request with questions; returns the request that brings the answers, `None` if none came in time, or none
-    /// can come: the client has gone, its grant or the server ends.
+    /// can come: the client has disconnected, its grant or the server ends.
     fn park(&self, context: Arc<Context>, requests: Vec<InputRequest>) -> Option<Context> {
         let random: &dyn Random = &OsRandom;
         let ticket = base64url(&random.bytes::<16>());
@@ -349,21 +349,21 @@ impl PassedCall {
             *state = PassedCallState::Parked(None);
         }
         let is_parked = self.calls.parked.insert(&ticket, (self.owner, next));
-        // A grant's end cancels its requests first: if that is not seen here, it finds the call among the parked ones.
+        // The end of a grant cancels its requests first: if that is not seen here, the call is found among the parked ones.
         if !is_parked || context.cancel().is_tripped() {
             self.calls.parked.forget(&ticket);
             context.complete(Err(Unavailable::Stopping.as_error(self.server()).into()));
             return None;
         }
-        let _ = context.remember(&Remembered::Ticket(ticket.clone())); // a text is JSON
+        let _ = context.remember(&Remembered::Ticket(ticket.clone())); // a string is valid JSON
         context.complete(Err(CallError::InputRequired(requests)));
-        drop(context); // a call that waits for its client takes no place from the request that brings the answers
+        drop(context); // a call that waits for its client must not take a place from the request that brings the answers
         let next = came.recv_timeout(limits::ASK).ok();
         self.calls.parked.forget(&ticket);
         next.or_else(|| came.try_recv().ok())
     }
 
-    /// The call belongs to this request of the client from now on.
+    /// Moves the call to this request of the client.
     fn take_over(self: &Arc<PassedCall>, context: Context) {
         let context = Arc::new(context);
         let before =
@@ -408,7 +408,7 @@ impl Requester for PassedCall {
 
     fn progress(&self, params: Members) {
         let Some(context) = self.context() else { return };
-        // The request that the call belongs to now, which may be one that brought answers, has a token of its own.
+        // The request that the call belongs to now, possibly a later one with answers, has its own token.
         let Some(token) = message::progress_token(&context.call().params) else { return };
         if let Ok(params) = params.with("progressToken", &token).and_then(|params| params.to_raw()) {
             context.forward("notifications/progress", &params);
@@ -431,7 +431,7 @@ impl Requester for PassedCall {
             return question.refuse(&Error::new(Error::INVALID_REQUEST, text));
         }
         let call = Arc::clone(&self);
-        // Where there is no room for it, the question is dropped, and so refused.
+        // If there is no room for it, the question is dropped, which refuses it.
         let _ = self.start_asking(move || call.ask_and_wait(capability, question));
     }
 }

@@ -1,5 +1,5 @@
-//! One peer and the requests that run there. Ids and progress tokens are ours; everything else is passed on as text. Answers that
-//! nobody waits for are dropped: late, repeated, forged ones.
+//! One peer and its running requests. Ids and progress tokens are ours; everything else is passed on as text. Answers that
+//! match no waiting request are dropped: late, repeated, forged ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
@@ -16,12 +16,12 @@ use crate::base::quota::{Held, Quota};
 use crate::base::{clock, limits};
 use crate::mcp::{self, Members};
 
-/// Who waits for the answer to a request. Called from the thread that reads the peer; must not wait.
+/// The sender of a request. Called on the thread that reads the peer; must not block.
 pub(super) trait Requester: Send + Sync {
-    /// The request is over. Called once.
+    /// The request has ended. Called once.
     fn answer(self: Arc<Self>, answer: Settled<'_>);
 
-    /// For whom it is made, for peers of 2026-07-28.
+    /// The client on whose behalf it is made, for peers of 2026-07-28.
     fn client(&self) -> OnBehalf {
         OnBehalf::default()
     }
@@ -31,43 +31,43 @@ pub(super) trait Requester: Send + Sync {
         None
     }
 
-    /// A report of progress: the params without a token.
+    /// A progress notification: the params without a token.
     fn progress(&self, _params: Members) {}
 
-    /// A log message that the peer wrote while this request ran.
+    /// A log message of the peer during this request.
     fn log(&self, _params: &RawValue) {}
 
-    /// A question of the peer to the client. Dropped without an answer, it is answered with an error.
+    /// A question of the peer to the client. If it is dropped without an answer, it is answered with an error.
     fn ask(self: Arc<Self>, _question: PeerQuestion) {}
 }
 
-/// How a request is over.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Settled<'a> {
     Answered(PeerAnswer<'a>),
-    /// The peer ended before it answered.
+    /// The peer ended before an answer.
     Ended(&'a ProgramEnd),
 }
 
-/// A server that is a client's of ours.
+/// A server that we are a client of.
 pub(super) struct Peer {
     observer: Weak<dyn Receiver>,
     transport: OnceLock<Arc<dyn Transport>>,
-    /// Questions without an answer.
+    /// Unanswered questions.
     questions: Arc<Quota<()>>,
-    /// Guards the requests that run.
+    /// Guards the running requests.
     state: Mutex<PeerState>,
 }
 
 #[derive(Default)]
 struct PeerState {
-    /// The metadata that 2026-07-28 has in each request, for a peer that speaks it.
+    /// The metadata that 2026-07-28 requires in each request, for a peer of that version.
     introduction: Option<ClientInfo>,
     last_id: u64,
     running: BTreeMap<u64, Running>,
-    /// Grants with cancelled requests, and the time of the latest: the peer may still work on these, and ask.
+    /// Grants with cancelled requests, and the time of the latest: the peer may still work on these, and ask questions.
     cancelled: BTreeMap<GrantId, Instant>,
-    /// When the latest request of a client was over.
+    /// When the latest request of a client ended.
     used: Option<Instant>,
     ended: Option<ProgramEnd>,
 }
@@ -77,17 +77,17 @@ struct Running {
     wants_progress: bool,
 }
 
-/// A request of the peer that waits for its answer.
+/// A request of the peer that waits for our answer.
 pub(super) struct PeerQuestion {
     peer: Weak<Peer>,
-    /// The id as the peer wrote it, and the place among the open questions; taken by the answer.
+    /// The id in the peer's own spelling, and the place among the open questions; taken by the answer.
     open: Option<(Box<RawValue>, Held<()>)>,
     pub(super) method: String,
     pub(super) params: Box<RawValue>,
 }
 
 impl Peer {
-    /// A peer without a way to it; see [`Peer::connect`].
+    /// A peer without a transport; see [`Peer::connect`].
     pub(super) fn new(observer: Weak<dyn Receiver>) -> Arc<Peer> {
         Arc::new(Peer {
             observer,
@@ -97,12 +97,12 @@ impl Peer {
         })
     }
 
-    /// Gives the peer its transport, once.
+    /// Sets the transport of the peer, once.
     pub(super) fn connect(&self, transport: Arc<dyn Transport>) {
-        let _ = self.transport.set(transport); // a second one is never made
+        let _ = self.transport.set(transport); // called once
     }
 
-    /// From now on each request says who asks, as 2026-07-28 wants it, or does not.
+    /// From now on each request carries this `clientInfo`, as 2026-07-28 requires, or none.
     pub(super) fn introduce(&self, introduction: Option<ClientInfo>) {
         self.state.lock().introduction = introduction;
     }
@@ -128,23 +128,23 @@ impl Peer {
             }
             state.last_id = state.last_id.saturating_add(1);
             let id = state.last_id;
-            // Before it is sent, so that no answer is too early.
+            // Before it is sent, so that its answer finds it.
             state.running.insert(id, Running { waiter, wants_progress });
             id
         };
         let params = message::for_peer(params, wants_progress.then_some(id), introduction);
-        let params = params.unwrap_or_default(); // it was JSON before
+        let params = params.unwrap_or_default(); // parsed from JSON
         let message = message::request(id, method, params);
         let sent = self.send(OutgoingMessage { mirrored: mirrored.unwrap_or_default(), ..message });
         if let Err(error) = sent {
-            // If the peer has ended meanwhile, the waiter has been told so and its call is over.
+            // If the peer has ended meanwhile, the requester has been answered and its call is over.
             let removed = self.remove(id);
             return Err(if removed.is_some() { error } else { Undelivered::Ended });
         }
         Ok(id)
     }
 
-    /// Sends a request whose answer says nothing: it is dropped.
+    /// Sends a request whose answer has no content and is dropped.
     pub(super) fn tell(&self, method: &str, params: Members) -> Result<(), Undelivered> {
         let id = {
             let mut state = self.state.lock();
@@ -155,23 +155,23 @@ impl Peer {
     }
 
     pub(super) fn notify(&self, method: &str, params: Members) {
-        // To one that reads nothing there is nothing to say.
+        // A peer that does not read its input gets no notification.
         let _ = self.send(message::notification(method, params));
     }
 
-    /// The stream of changes, which was one of the requests, has ended.
+    /// The subscription stream, which was one of the requests, has ended.
     pub(super) fn stopped_listening(&self) {
         if let Some(observer) = self.observer.upgrade() {
-            observer.renewed(); // what happened meanwhile is not known
+            observer.renewed(); // changes in the meantime are unknown
         }
     }
 
-    /// Gives up a request: its waiter hears no more, and the peer is told.
+    /// Cancels a request: its requester gets no answer, and the peer is notified.
     pub(super) fn cancel(&self, id: u64, reason: &'static str) {
         let removed = {
             let mut state = self.state.lock();
             let removed = state.remove(id);
-            // Under the same lock: a question that comes in between would be taken for another client's.
+            // Under the same lock: a question in between would be attributed to another client.
             if let Some(owner) = removed.as_ref().and_then(|removed| removed.waiter.owner()) {
                 state.note_cancelled(owner);
             }
@@ -180,33 +180,33 @@ impl Peer {
         if removed.is_some() {
             let params = Members::default().with("requestId", &id);
             let params = params.and_then(|params| params.with("reason", &reason));
-            self.notify("notifications/cancelled", params.unwrap_or_default()); // both are JSON
+            self.notify("notifications/cancelled", params.unwrap_or_default()); // both are valid JSON
         }
     }
 
-    /// Has the peer end.
+    /// Ends the peer.
     pub(super) fn end(&self) {
         if let Some(transport) = self.transport.get() {
             transport.end();
         }
     }
 
-    /// How the peer has ended, in words.
+    /// The cause of the peer's end, for display.
     pub(super) fn how_it_ended(&self) -> Option<String> {
         self.state.lock().ended.as_ref().map(ToString::to_string)
     }
 
-    /// How many requests of clients run.
+    /// The number of running requests of clients.
     pub(super) fn running(&self) -> usize {
         self.state.lock().running.values().filter(|running| running.waiter.owner().is_some()).count()
     }
 
-    /// When the latest request of a client was over; `None` before the first.
+    /// When the latest request of a client ended; `None` before the first.
     pub(super) fn last_used(&self) -> Option<Instant> {
         self.state.lock().used
     }
 
-    /// Takes one text of the peer; returns whether it is JSON-RPC.
+    /// Handles one text of the peer; returns whether it is JSON-RPC.
     pub(super) fn receive(self: &Arc<Peer>, text: &str) -> bool {
         let messages = message::parse(text);
         let is_message = !messages.is_empty();
@@ -225,7 +225,7 @@ impl Peer {
         is_message
     }
 
-    /// The peer is gone: nothing that runs there is answered any more.
+    /// The peer has ended: all running requests fail.
     pub(super) fn ended(&self, end: &ProgramEnd) {
         let running = {
             let mut state = self.state.lock();
@@ -235,7 +235,7 @@ impl Peer {
         running.into_values().for_each(|running| running.waiter.answer(Settled::Ended(end)));
     }
 
-    /// Takes a request out. It is dropped outside of the lock: its requester may answer a client then.
+    /// Removes a request. It is dropped outside of the lock: its requester may answer a client then.
     fn remove(&self, id: u64) -> Option<Running> {
         self.state.lock().remove(id)
     }
@@ -260,7 +260,7 @@ impl Peer {
         }
     }
 
-    /// Hands a report of progress to the request that it is about.
+    /// Passes a progress notification to its request.
     fn progressed(&self, params: &RawValue) {
         let Ok(params) = serde_json::from_str::<Members>(params.get()) else { return };
         let Ok(Some(token)) = params.read::<u64>("progressToken") else { return };
@@ -274,7 +274,7 @@ impl Peer {
         }
     }
 
-    /// A request of the peer. Each gets an answer.
+    /// A request of the peer. Each is answered.
     fn asked(self: &Arc<Peer>, id: &RawValue, method: &str, params: Option<&RawValue>) {
         if method == "ping" {
             return self.answer(id, Ok(&Members::default()));
@@ -302,11 +302,11 @@ impl Peer {
     }
 
     fn answer(&self, id: &RawValue, answer: Result<impl Serialize, &mcp::Error>) {
-        let _ = self.send(message::answer(id, answer)); // a peer that has ended needs none
+        let _ = self.send(message::answer(id, answer)); // a peer that has ended needs no answer
     }
 
-    /// The running request whose client hears what the peer says without naming a request: the latest, if all that run, or were
-    /// cancelled within [`limits::bridge::LATE_QUESTIONS`], are one client's. Whose it is among several cannot be known.
+    /// The running request whose client gets the peer's messages that name no request: the latest, if all requests that run, or were
+    /// cancelled within [`limits::bridge::LATE_QUESTIONS`], are of one client. With several clients, the addressee is unknown.
     fn spokesman(&self) -> Option<Arc<dyn Requester>> {
         let state = self.state.lock();
         let mut of_clients = state
@@ -361,7 +361,7 @@ impl PeerQuestion {
 
     fn settle(&mut self, answer: Result<impl Serialize, &mcp::Error>) {
         let Some((id, place)) = self.open.take() else { return };
-        drop(place); // before the answer, after which the peer may ask the next
+        drop(place); // before the answer, after which the peer may send the next
         if let Some(peer) = self.peer.upgrade() {
             peer.answer(&id, answer);
         }
@@ -369,7 +369,7 @@ impl PeerQuestion {
 }
 
 impl Drop for PeerQuestion {
-    /// No question is left without an answer.
+    /// Every question gets an answer.
     fn drop(&mut self) {
         self.settle(Err::<(), _>(&mcp::Error::internal()));
     }

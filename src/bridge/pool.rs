@@ -1,4 +1,4 @@
-//! The instances of all servers, whose limits hold together: which one serves whom, and what is remembered beyond its end.
+//! The instances of all servers, under shared limits: their keys, and the history that outlives them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::mcp::{Description, Era, Publisher};
 
-/// State that all bridges of a process share, so that its limits hold for all servers together.
+/// State shared by all bridges of a process, so that the limits hold for all servers together.
 pub(super) struct InstancePool<I> {
-    /// Instances of one person, and in all.
+    /// Limits on instances per person, and in total.
     pub(super) most: (usize, usize),
-    /// Instances that live, those included that are being ended: twice what may be in use.
+    /// Living instances, including those that are being ended: twice as many as may be in use.
     pub(super) places: Arc<Quota<()>>,
-    /// Those of each person. One that all share is nobody's.
+    /// Instances per person. One that all share counts for nobody.
     of_persons: Arc<Quota<Subject>>,
     /// Requests that wait for the first description of their instance: each holds a worker.
     pub(super) first_callers: Arc<Quota<Subject>>,
-    /// Calls and lists that run: each holds a thread where its peer is an upstream.
+    /// Running calls and lists: each holds a thread if its peer is an upstream.
     pub(super) calls: Arc<Quota<Subject>>,
-    /// Questions that wait for a person: each holds a thread.
+    /// Questions to persons: each holds a thread.
     pub(super) questions: Arc<Quota<Subject>>,
-    /// Guards which instance serves whom, and who has to wait after failures.
+    /// Guards the instances by key, and the delays after failures.
     pub(super) slots: Mutex<Slots<I>>,
 }
 
 impl<I> InstancePool<I> {
-    /// Room for `of_user` instances of one person and `in_all`.
+    /// Limits of `of_user` instances per person and `in_all` in total.
     pub(super) fn new((of_user, in_all): (usize, usize)) -> Arc<InstancePool<I>> {
         Arc::new(InstancePool {
             most: (of_user, in_all),
@@ -44,7 +44,7 @@ impl<I> InstancePool<I> {
         })
     }
 
-    /// The place of one more for this person, or for everybody; `None` if there is no room.
+    /// A place for one more instance of this person, or for everybody; `None` if there is none.
     pub(super) fn place(&self, person: Option<Subject>) -> Option<Place> {
         let of_person = match person {
             Some(person) => Some(self.of_persons.take(person)?),
@@ -53,24 +53,24 @@ impl<I> InstancePool<I> {
         Some((self.places.take(())?, of_person))
     }
 
-    /// Lets nothing be started any more. Returns what runs.
+    /// Refuses new instances from now on. Returns the running ones.
     pub(super) fn close(&self) -> Vec<Arc<I>> {
         let mut slots = self.slots.lock();
         slots.is_closed = true;
         slots.running.values().map(|slot| Arc::clone(&slot.instance)).collect()
     }
 
-    /// Waits for what is being ended. Returns whether all of it is gone.
+    /// Waits for the instances that are being ended. Returns whether all have ended.
     pub(super) fn wait_for_ended(&self, patience: Duration) -> bool {
         let running = self.slots.lock().running.len();
         self.places.wait_below(running.saturating_add(1), patience)
     }
 }
 
-/// The place of one instance, and its place among those of its person.
+/// The place of one instance in total, and in its person's limit.
 pub(super) type Place = (Held<()>, Option<Held<Subject>>);
 
-/// Names one instance: callers with the same key share it.
+/// The key of an instance: callers with the same key share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct InstanceKey {
     pub(super) server: Arc<str>,
@@ -80,12 +80,12 @@ pub(super) struct InstanceKey {
     pub(super) grant: Option<GrantId>,
     /// `None`: all sessions of the client program.
     pub(super) session: Option<Arc<str>>,
-    /// The era that the peer is begun in, where it may have both.
+    /// The era that the handshake starts with, for peers that may support both.
     pub(super) era: Era,
 }
 
 impl InstanceKey {
-    /// The key of a caller. Clients of 2026-07-28 have no sessions: with [`Isolation::Session`] theirs is that of their grant.
+    /// The key of a caller. Clients of 2026-07-28 have no sessions: with [`Isolation::Session`] their grant takes the place of a session.
     pub(super) fn new(server: &Arc<str>, isolation: Isolation, caller: &Principal) -> InstanceKey {
         let (subject, grant) = (Some(caller.subject), Some(caller.grant));
         let session = || caller.session.as_ref().map(|session| (&*session.id).into());
@@ -98,12 +98,12 @@ impl InstanceKey {
         InstanceKey { server: Arc::clone(server), subject, grant, session, era: Era::Legacy }
     }
 
-    /// The key of what outlives an instance: all sessions of a client program start the same.
+    /// The key of the history: all sessions of a client program share it.
     pub(super) fn without_session(&self) -> InstanceKey {
         InstanceKey { session: None, ..self.clone() }
     }
 
-    /// Tells those whom the instance serves.
+    /// A publisher to the clients that the instance serves.
     pub(super) fn audience(&self, everybody: &Publisher) -> Publisher {
         match (&self.session, self.grant, self.subject) {
             (Some(session), ..) => everybody.for_session(session),
@@ -114,34 +114,34 @@ impl InstanceKey {
     }
 }
 
-/// Which instance serves whom.
+/// The instances by key.
 pub(super) struct Slots<I> {
     pub(super) running: HashMap<InstanceKey, Slot<I>>,
     histories: HashMap<InstanceKey, History>,
-    /// Whether none may come to them.
+    /// Whether no more may be added.
     pub(super) is_closed: bool,
 }
 
 pub(super) struct Slot<I> {
     pub(super) instance: Arc<I>,
-    /// The grants that it serves; of one that all share they are not counted.
+    /// The grants that it serves; not recorded for an instance that all share.
     pub(super) grants: BTreeSet<GrantId>,
 }
 
-/// Memory of a key beyond the end of its instances.
+/// The history of a key, which outlives its instances.
 #[derive(Default)]
 pub(super) struct History {
-    /// The latest instance's description of itself: a client that comes back is served before the program has started again.
+    /// The latest instance's description of itself: a returning client is served before the program has started again.
     pub(super) description: Option<Arc<Description>>,
-    /// Whether the operator has ended what said so: the next one may be another.
+    /// Whether the operator has ended the described instance: the next one may differ.
     pub(super) was_ended: bool,
-    /// Failures in a row, and when the latest was.
+    /// The number of consecutive failures, and the time of the latest.
     pub(super) failures: u32,
     pub(super) failed: Option<Instant>,
 }
 
 impl History {
-    /// Notes what an instance says of itself. Returns whether there was one before it.
+    /// Records an instance's description. Returns whether it has a predecessor.
     pub(super) fn described(&mut self, description: Arc<Description>) -> bool {
         let is_successor = self.is_successor();
         (self.description, self.was_ended) = (Some(description), false);
@@ -152,7 +152,7 @@ impl History {
         self.was_ended || self.description.is_some()
     }
 
-    /// How long the next start has to wait. The first failure costs nothing: it may stay the only one.
+    /// The delay before the next start. A single failure causes none.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         let doublings = self.failures.checked_sub(2)?.min(16);
         let pause = limits::bridge::PAUSE.saturating_mul(1 << doublings).min(limits::bridge::PAUSE_MAX);
@@ -161,15 +161,15 @@ impl History {
     }
 }
 
-/// How often the instances of a server have failed since this process started, for the operator.
+/// The number of failures of a server's instances since this process started, for the operator.
 #[derive(Clone, Default)]
 pub(super) struct Failures {
     /// Starts after a failure, and ends by the operator's `servers restart`.
     pub(super) restarts: u64,
     pub(super) failures: u64,
-    /// When the latest was, and why.
+    /// Time and reason of the latest.
     pub(super) latest: Option<(Timestamp, String)>,
-    /// Whether nothing has worked since the latest: no start, no answer of an upstream, no `servers restart`.
+    /// Whether nothing has succeeded since the latest failure: no start, no answer of an upstream, no `servers restart`.
     pub(super) is_failing: bool,
 }
 
@@ -178,7 +178,7 @@ impl Failures {
         self.restarts = self.restarts.saturating_add(u64::try_from(instances).unwrap_or(u64::MAX));
     }
 
-    /// The reason may repeat words of the peer: it stays one line, also where it stands among others.
+    /// Control characters are removed from the reason, which may quote the peer, so that it stays on one line.
     pub(super) fn failed(&mut self, why: &str) {
         self.failures = self.failures.saturating_add(1);
         (self.latest, self.is_failing) = (Some((clock::now(), why.replace(char::is_control, " "))), true);
@@ -196,19 +196,19 @@ impl<I> Slots<I> {
         self.running.iter().filter(move |(key, _)| *key.server == *server).map(|(_, slot)| slot)
     }
 
-    /// Whether an instance serves its callers; not once it has been taken out.
+    /// Whether an instance serves its callers; false once it was removed.
     pub(super) fn holds(&self, key: &InstanceKey, instance: &I) -> bool {
         self.running.get(key).is_some_and(|slot| std::ptr::eq(&*slot.instance, instance))
     }
 
-    /// Takes an instance out, unless another has taken its place.
+    /// Removes an instance, unless another has taken its place.
     pub(super) fn remove(&mut self, key: &InstanceKey, instance: &I) {
         if self.holds(key, instance) {
             self.running.remove(key);
         }
     }
 
-    /// Takes out what has to go so that `user` can have one more: the instance that nobody has used for the longest time.
+    /// Removes the instance that must make room for `user` to have one more: the one that has been idle for the longest time.
     /// `None`: all are in use.
     pub(super) fn make_room(
         &mut self,
@@ -229,7 +229,7 @@ impl<I> Slots<I> {
         Some(self.running.remove(&longest).map(|slot| slot.instance).into_iter().collect())
     }
 
-    /// Takes a grant out of the slots of a server, and with it the slots and histories that served no other.
+    /// Removes a grant from the slots of a server, and with it the slots and histories that served no other grant.
     pub(super) fn without_grant(&mut self, server: &str, grant: GrantId) -> Vec<Arc<I>> {
         let leaves = |slot: &mut Slot<I>| slot.grants.remove(&grant) && slot.grants.is_empty();
         let emptied = self.running.extract_if(|key, slot| *key.server == *server && leaves(slot));
@@ -242,7 +242,7 @@ impl<I> Slots<I> {
         emptied.into_iter().map(|(_, slot)| slot.instance).collect()
     }
 
-    /// Takes all of a server out, and forgets it but for the callers who have to hear that the next one is another.
+    /// Removes a server's slots and history, except for the callers who must be told that the next instance is another.
     pub(super) fn without_server(&mut self, server: &str) -> Vec<Arc<I>> {
         self.histories.retain(|key, past| {
             let was_ended = past.is_successor();
@@ -256,7 +256,7 @@ impl<I> Slots<I> {
         gone.map(|(_, slot)| slot.instance).collect()
     }
 
-    /// The memory of a key.
+    /// The history of a key.
     pub(super) fn history(&self, key: &InstanceKey) -> Option<&History> {
         self.histories.get(&key.without_session())
     }
@@ -265,7 +265,7 @@ impl<I> Slots<I> {
         self.histories.entry(key.without_session()).or_default()
     }
 
-    /// Forgets failures of long ago; if there are too many histories, all that have no instance.
+    /// Forgets old failures; if there are too many histories, all that have no instance.
     pub(super) fn forget_failures(&mut self, now: Instant) {
         let is_fresh = |failed: Instant| now < failed + limits::bridge::PAUSE_MAX + limits::bridge::STEADY;
         let is_known = |past: &History| past.is_successor() || past.failed.is_some_and(is_fresh);

@@ -1,4 +1,4 @@
-//! Launching a program for a person: its values filled in, its user found, its directories made.
+//! Launching a program for a person: filling in its values, finding its user, creating its directories.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::transport::{Launcher, Receiver, Transport};
 use crate::base::encoding::sha256;
 use crate::base::identity::Principal;
 
-/// The directory of what everybody shares; [`directory_of`] names those of people and service tokens.
+/// The name of the shared directory; [`directory_of`] names those of people and service tokens.
 const EVERYBODY: &str = "shared";
 
 /// Launches one program.
@@ -22,7 +22,7 @@ pub(super) struct ProgramLauncher {
     pub(super) isolation: Isolation,
     /// The directory above all home directories.
     pub(super) directory: PathBuf,
-    /// The server's own variables.
+    /// The environment variables of this server.
     pub(super) variables: Variables,
 }
 
@@ -35,7 +35,7 @@ impl ProgramLauncher {
 impl Launcher for ProgramLauncher {
     fn launch(&self, caller: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>> {
         let Executable { path, args, env, cwd, user, home } = &self.program;
-        // M5: GitHub is asked before a program gets a token that it keeps for as long as it runs.
+        // M5: the token is checked with GitHub first, because the program keeps it for its whole life.
         let token = self.needs_github_token().then(|| caller.upstream.token()).flatten();
         let token = token.filter(|_| caller.upstream.is_good());
         let open_token = || token.clone();

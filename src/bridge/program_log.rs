@@ -1,4 +1,4 @@
-//! A program's output besides messages, for the log: text on its standard output, lines on its standard error.
+//! A program's output other than messages, for the log: text on its standard output, lines on its standard error.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::base::{clock, limits, log};
 pub(super) struct Noise {
     since: Instant,
     bytes: usize,
-    /// Lines that the log does not know of yet.
+    /// The number of lines that are not logged yet.
     lines: u64,
     throttle: Throttle,
 }
@@ -21,7 +21,7 @@ impl Noise {
         Noise { since: clock::instant(), bytes: 0, lines: 0, throttle: Throttle::new(1) }
     }
 
-    /// One more line; returns whether there is too much by now.
+    /// Counts one more line; returns whether the rate is exceeded.
     pub(super) fn is_flood(&mut self, length: usize) -> bool {
         if self.since.elapsed() >= limits::bridge::NOISE.1 {
             (self.since, self.bytes) = (clock::instant(), 0);
@@ -43,11 +43,11 @@ impl Noise {
     }
 }
 
-/// A program's standard error: some lines a second go to the log, the last are kept.
+/// A program's standard error: a limited number of lines per second is logged, the last lines are kept.
 pub(super) struct Errors {
     throttle: Throttle,
     last: VecDeque<String>,
-    /// Variables whose values are replaced by their names.
+    /// Variables whose values are redacted to their names.
     hidden: Vec<(String, Secret<String>)>,
     /// The length of the longest of these values (bytes).
     longest: usize,
@@ -72,7 +72,7 @@ impl Errors {
         };
         let mut text = self.hidden.iter().fold(text.trim_end().to_owned(), hide);
         if line.len() >= limits::bridge::ERROR_LINE_BYTES {
-            // It may be cut off inside of a value, whose start is not found; half a character has become a whole one.
+            // The line may be cut within a value, whose start is not recognised; half a character became U+FFFD.
             let end = text.len().saturating_sub(self.longest + char::REPLACEMENT_CHARACTER.len_utf8());
             text.truncate((0..=end).rfind(|at| text.is_char_boundary(*at)).unwrap_or_default());
         }

@@ -1,4 +1,4 @@
-//! Peers of 2026-07-28 that ask (MRTR): their questions, and the requests that bring the answers.
+//! Questions of peers of 2026-07-28 (MRTR), and the requests that bring the answers.
 
 use std::collections::BTreeMap;
 use std::sync::Weak;
@@ -10,35 +10,35 @@ use super::message::{self, OnBehalf};
 use super::peer::Peer;
 use crate::mcp::{CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Level, Members};
 
-/// The answers and the state that a client of 2026-07-28 brings back.
+/// The answers and the state that a client of 2026-07-28 sends.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Remembered {
-    /// Names the parked call of a peer that waits.
+    /// The ticket of a parked call, whose peer waits for the answer.
     Ticket(String),
-    /// The state of a peer of 2026-07-28, which does not, if it gave one.
+    /// The `requestState` of a peer of 2026-07-28, whose request has ended; `None` if it sent none.
     State(Option<String>),
 }
 
-/// One request at the peer.
+/// One request to the peer.
 #[derive(Clone, Default)]
 pub(super) struct PeerRound {
-    /// How many there were before.
+    /// The number of requests before it.
     pub(super) number: usize,
-    /// Where it runs, and its id there.
+    /// The peer, and the request's id there.
     pub(super) request: Option<(Weak<Peer>, u64)>,
     /// The client's answers.
     pub(super) input_responses: Option<Box<RawValue>>,
-    /// The peer's own state.
+    /// The peer's `requestState`.
     pub(super) request_state: Option<String>,
 }
 
-/// The questions of a result that asks, and the peer's state.
+/// The questions of an `input_required` result, and the peer's state.
 pub(super) type AskedByPeer = (Vec<InputRequest>, Option<String>);
 
-/// The questions and the state in a result that asks; `None` if it cannot be read.
+/// The questions and the state of an `input_required` result; `None` if it cannot be parsed.
 ///
 /// # Errors
-/// A question that the client did not say it can answer, or that is not passed on.
+/// A question beyond the client's declared capabilities, or one that is not passed on.
 pub(super) fn questions(
     result: &Members,
     client: &ClientCapabilities,
@@ -65,13 +65,13 @@ pub(super) fn questions(
     Ok(Some((requests, state)))
 }
 
-/// The answers to these questions, as the peer wants them.
+/// The answers to these questions, in the form that the peer expects.
 pub(super) fn responses(requests: &[InputRequest], answers: Vec<Box<RawValue>>) -> Option<Box<RawValue>> {
     let keys = requests.iter().map(|request| request.key.as_str());
     to_raw_value(&keys.zip(answers).collect::<BTreeMap<_, _>>()).ok()
 }
 
-/// A request's description of its client: capabilities as far as they are passed on, in the client's own words where they came with the call.
+/// The client on whose behalf a request is made: the capabilities that are passed on, verbatim if they came with the call.
 pub(super) fn on_behalf(context: &Context, round: PeerRound) -> OnBehalf {
     let meta = context.call().params.object("_meta").unwrap_or_default();
     let mut capabilities = meta.object("io.modelcontextprotocol/clientCapabilities").unwrap_or_default();
@@ -81,15 +81,15 @@ pub(super) fn on_behalf(context: &Context, round: PeerRound) -> OnBehalf {
             capabilities = capabilities.with(capability.name(), &Members::default()).unwrap_or_default();
         }
     }
-    // A client of an older version that has not said which messages it wants gets some.
+    // For a client of an older version that has set no log level, the level is `info`, if it wants such messages.
     let log_level = context.log_level().or_else(|| context.wants_log(Level::Info).then_some(Level::Info));
     let PeerRound { input_responses, request_state, .. } = round;
     OnBehalf { capabilities, log_level, input_responses, request_state, mirrored: Vec::new() }
 }
 
-/// The capability that a client needs for a question of a peer; `None` if it is put to nobody.
+/// The capability that a client needs for a question of a peer; `None` if it is never passed on.
 pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> {
-    // An elicitation that wants a URL to be opened needs another capability.
+    // An elicitation in URL mode needs another capability.
     let asks_for_url = message::member::<String>(params, "mode").as_deref() == Some("url");
     match Capability::of_method(method)? {
         Capability::Roots => None,
@@ -98,7 +98,7 @@ pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> 
     }
 }
 
-/// The answer to a question that comes while its call belongs to no request of the client.
+/// The answer to a question during which its call belongs to no request of the client.
 pub(super) fn not_now() -> Error {
     Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
 }

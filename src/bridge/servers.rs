@@ -1,5 +1,5 @@
-//! The servers file: JSON in the form that MCP clients use (`mcpServers`), read to entries that are known to be good. All mistakes are
-//! found at once; each names the file, its server and member, and says what to write.
+//! The servers file: JSON in the form that MCP clients use (`mcpServers`), parsed to validated entries. All mistakes are
+//! reported at once; each names the file, its server and member, and the correction.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -19,16 +19,16 @@ use crate::base::encoding::sha256;
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
 
-/// Members that MCP clients have and this server does not, with what to write instead.
+/// Members of MCP clients' files that this server does not support, each with the alternative.
 const OF_CLIENTS: [(&str, &str); 3] = [
     ("envFile", "write the variables into \"env\", or set them for this server and write \"${env.NAME}\""),
     ("timeout", "write \"startSeconds\" for the time that a start may take; calls may take 15 minutes"),
     ("alwaysAllow", "leave it out: what a client may do without asking is for the client to decide"),
 ];
 
-/// The longest wait that can be asked for (seconds).
+/// The maximum for durations (seconds).
 const SECONDS_MAX: u64 = 86_400;
-/// The longest name of a server (bytes).
+/// The maximum length of a server's name (bytes).
 const NAME_BYTES: usize = 32;
 
 /// The kinds of servers, in the words of MCP clients.
@@ -39,7 +39,7 @@ enum ServerKind {
     Http,
 }
 
-/// The servers of a file, those that are disabled left out.
+/// The servers of a file, without disabled ones.
 ///
 /// # Errors
 /// All mistakes.
@@ -74,16 +74,16 @@ pub(super) fn read(
 
 /// Reads one server.
 struct EntryReader<'a> {
-    /// The server in a message.
+    /// The name of the server, for messages.
     subject: String,
-    /// The members that were asked for, which are those that there may be.
+    /// The members that were read; any other is unknown.
     known: Vec<&'static str>,
     surroundings: Surroundings<'a>,
     mistakes: &'a mut Vec<StartupError>,
 }
 
 impl EntryReader<'_> {
-    /// The entry; `None` if it is disabled or has mistakes, which are noted.
+    /// The entry; `None` if it is disabled or has mistakes, which are recorded.
     fn entry(mut self, name: &str, value: &Value) -> Option<ServerEntry> {
         let before = self.mistakes.len();
         self.check_name(name);
@@ -137,12 +137,12 @@ impl EntryReader<'_> {
         self.mistakes.push(StartupError::unusable(format!("{}: {member}", self.subject), why));
     }
 
-    /// Notes a mistake in a member, if there is one.
+    /// Records a mistake in a member, if there is one.
     fn keep<T>(&mut self, member: &str, found: Result<T, impl Display>) -> Option<T> {
         found.map_err(|why| self.mistake(member, why)).ok()
     }
 
-    /// A member, which has to have this form.
+    /// Reads a member of this type.
     fn read<T: DeserializeOwned>(
         &mut self,
         members: &Map<String, Value>,
@@ -154,7 +154,7 @@ impl EntryReader<'_> {
         self.keep(member, value.map_err(|_| format!("write {form}")))
     }
 
-    /// A text without placeholders: these are for what only the server itself sees (P1).
+    /// A text without placeholders: those are only for values that no one but the bridged server sees (P1).
     fn plain(&mut self, member: &str, text: &str) -> Option<String> {
         const PLACEHOLDER: &str =
             "placeholders are for the values of \"env\" and \"headers\"; write $${ for a literal ${";
@@ -260,7 +260,7 @@ impl EntryReader<'_> {
         }
     }
 
-    /// M5: a value that belongs to one person does not reach a server that several use.
+    /// M5: a value that belongs to one person must not reach a server that several persons share.
     fn check_persons(&mut self, entry: &ServerEntry) {
         let member = match entry.location {
             Location::Program(_) => "env",
@@ -306,7 +306,7 @@ impl EntryReader<'_> {
     }
 }
 
-/// Whether one of these values seems to be a secret that is written out, going by the names.
+/// Whether one of these values seems to be a literal secret, judging by the names.
 fn seems_secret(values: Option<&Value>) -> bool {
     const WORDS: [&str; 6] = ["key", "token", "secret", "password", "authorization", "credential"];
     values.and_then(Value::as_object).into_iter().flatten().any(|(name, value)| {

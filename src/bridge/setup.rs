@@ -1,5 +1,5 @@
-//! From the operator's options to bridges: the command line and the servers file describe servers in one form, and a bridge is built from
-//! that. Looks for programs and users, and starts nothing.
+//! From the operator's options to bridges: the command line and the servers file describe servers in one form, from which a bridge
+//! is built. Looks up programs and users, and starts nothing.
 
 use std::fmt;
 use std::iter;
@@ -29,7 +29,7 @@ use crate::trust::Trust;
 pub(crate) struct BridgeOptions {
     /// The program and its arguments. Empty: nothing is bridged.
     pub(crate) command: Vec<String>,
-    /// Its variables, as `NAME=VALUE`, or `NAME` for the server's own.
+    /// Its variables, as `NAME=VALUE`, or `NAME` to copy the server's own.
     pub(crate) env: Vec<String>,
     /// A server that is reached over HTTP, in place of a program.
     pub(crate) upstream: Option<UpstreamUrl>,
@@ -37,16 +37,16 @@ pub(crate) struct BridgeOptions {
     pub(crate) headers: Vec<String>,
     /// The file that describes several servers.
     pub(crate) file: Option<PathBuf>,
-    /// Where home directories are; without it, beside the state directory.
+    /// The parent of the home directories; by default beside the state directory.
     pub(crate) directory: Option<PathBuf>,
     /// The user that programs run as; without one, the server's.
     pub(crate) user: Option<String>,
-    /// Programs of one person, and in all.
+    /// Limits on programs per person, and in total.
     pub(crate) most: (usize, usize),
     pub(crate) idle: Duration,
     /// Whether `check` starts each server once.
     pub(crate) are_tried: bool,
-    /// Variables of the server that the program's may name.
+    /// Environment variables of the server that `${env.NAME}` and `NAME` may refer to.
     variables: Variables,
 }
 
@@ -83,26 +83,26 @@ pub(crate) struct BridgeHost<'a> {
     pub(crate) state_dir: &'a Path,
     /// Certificates that are trusted besides the built-in roots.
     pub(crate) ca_file: Option<&'a Path>,
-    /// Whether programs may run as root: for a trial.
+    /// Whether programs may run as root: true for a trial.
     pub(crate) root_is_fine: bool,
-    /// Whether a name is the first segment of a path of the server's own.
+    /// Whether a name is reserved as the first segment of one of this server's own paths.
     pub(crate) is_reserved: fn(&str) -> bool,
 }
 
 impl BridgeOptions {
-    /// Takes the server's variables over, apart from those that configure it.
+    /// Copies the server's environment variables, except those that configure it.
     pub(crate) fn take_variables(&mut self, variables: &Variables) {
         let others = variables.iter().filter(|(name, _)| !template::is_ours(name));
         self.variables = others.map(|(name, value)| (name.clone(), value.clone())).collect();
     }
 
-    /// How many programs or sessions there may be.
+    /// The limit on programs or sessions.
     pub(crate) fn programs(&self) -> usize {
         let is_used = !self.sources().is_empty() || !self.headers.is_empty();
         if is_used { self.most.1 } else { 0 }
     }
 
-    /// The directory above all home directories.
+    /// The parent of all home directories.
     pub(crate) fn home_directories(&self, state_dir: &Path) -> PathBuf {
         let beside = || {
             let mut name = state_dir.file_name().unwrap_or_default().to_owned();
@@ -122,10 +122,10 @@ impl BridgeOptions {
         sources.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
     }
 
-    /// The servers that are described.
+    /// The described servers.
     ///
     /// # Errors
-    /// All mistakes in the file, or the first option that cannot be used.
+    /// All mistakes in the file, or the first invalid option.
     pub(crate) fn entries(&self, host: BridgeHost<'_>) -> Result<Vec<ServerEntry>, Vec<StartupError>> {
         let surroundings = Surroundings {
             variables: &self.variables,
@@ -146,7 +146,7 @@ impl BridgeOptions {
         servers::read(file, surroundings)
     }
 
-    /// The one program or upstream.
+    /// The single program or upstream.
     fn entry(&self, surroundings: Surroundings<'_>) -> Result<ServerEntry, StartupError> {
         let (name, title, location) = match &self.upstream {
             Some(url) => {
@@ -217,14 +217,14 @@ impl BridgeOptions {
     /// The bridge to a server.
     ///
     /// # Errors
-    /// Certificates that cannot be used.
+    /// Unusable certificates.
     pub(super) fn bridge(
         &self,
         entry: ServerEntry,
         host: BridgeHost<'_>,
         pool: &Arc<InstancePool<Instance>>,
     ) -> Result<Bridge, StartupError> {
-        // The one server of a command line is this program, for clients; a server of a file has a name.
+        // To clients, the only server of a command line has this program's name; a server of a file has its own.
         let name = if self.file.is_some() { &entry.name } else { host.name };
         let consent = Consent {
             name: name.to_owned(),
@@ -261,7 +261,7 @@ impl BridgeOptions {
     }
 }
 
-/// The title of the program of a command line, which the consent page shows: the package that `npx` and its like run, else the
+/// The title of the program of a command line, for the consent page: the package that `npx` and the like run, else the
 /// program.
 fn title_of(command: &[String]) -> &str {
     let (program, args) = command.split_first().map_or(("", &[][..]), |(program, args)| (program, args));

@@ -1,7 +1,7 @@
 //! One program as a transport: messages are lines on its standard input and output, its standard error goes to the log.
 //!
-//! One thread per program, `bridge-program`: it reads everything (output, errors, the guardian's reports), writes what the pipe had no
-//! room for when it was sent, so that nobody waits for a program that does not read, and owns all deadlines. It ends when the program has.
+//! One thread per program, `bridge-program`: it reads everything (output, errors, the guardian's reports), writes the messages that found
+//! the pipe full, so that no sender blocks on a program that does not read, and owns all deadlines. It ends when the program has ended.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -21,26 +21,26 @@ use crate::base::lock::Mutex;
 use crate::base::{clock, limits, log};
 use crate::sys;
 
-/// The size of one read (bytes): as much as a pipe holds.
+/// The size of one read (bytes): the capacity of a pipe.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A running program. Dropped, it is ended.
+/// A running program. Dropping it ends it.
 pub(super) struct Stdio(Arc<ProgramInput>);
 
-/// The way to a program's standard input, which never blocks.
+/// The writer of a program's standard input, which never blocks.
 struct ProgramInput {
-    /// Guards what is written to the program.
+    /// Guards the pipe and the unwritten bytes.
     state: Mutex<InputState>,
-    /// Has the thread look up: something waits to be written, or the program is to end.
+    /// Wakes the thread: unwritten bytes are waiting, or the program is to end.
     wake: PipeWriter,
 }
 
 struct InputState {
-    /// `None` once it is closed, here or by the program.
+    /// `None` once it is closed, by us or by the program.
     stdin: Option<Arc<ChildStdin>>,
-    /// Bytes that the pipe had no room for.
+    /// Bytes that did not fit into the pipe.
     waiting: VecDeque<u8>,
-    /// Whether the program is to end: nothing more is sent, and its input is closed when nothing waits any more.
+    /// Whether the program is to end: nothing more is sent, and its input is closed once everything is written.
     is_over: bool,
 }
 
@@ -85,20 +85,20 @@ impl Stdio {
 impl Transport for Stdio {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered> {
         let mut line = message.text.into_bytes();
-        // JSON has these between tokens alone, and callers choose them: the program would take what follows for a message of its own.
+        // In JSON, line breaks only occur between tokens, and callers choose them: the program would read the rest as a message of its own.
         line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         line.push(b'\n');
         let mut state = self.0.state.lock();
         let stdin = state.stdin.as_ref().filter(|_| !state.is_over).ok_or(Undelivered::Ended)?;
         let is_first = state.waiting.is_empty();
         if is_first {
-            // Bytes that the pipe has no room for, and the end of the program, are for the thread.
+            // Bytes that do not fit into the pipe, and the end of the program, are left to the thread.
             line.drain(..stdin.as_ref().write(&line).unwrap_or_default());
             if line.is_empty() {
                 return Ok(());
             }
         }
-        // One message may be longer than what may wait: then it waits alone.
+        // One message may be longer than the limit if no other is waiting.
         let length = state.waiting.len().saturating_add(line.len());
         if !is_first && length > limits::bridge::WAITING_BYTES {
             return Err(Undelivered::Full);
@@ -125,12 +125,12 @@ impl Drop for Stdio {
 
 impl ProgramInput {
     fn wake(&self) {
-        let _ = (&self.wake).write_all(&[0]); // a thread that is gone needs no waking
+        let _ = (&self.wake).write_all(&[0]); // a thread that has ended needs no waking
     }
 }
 
 impl InputState {
-    /// Closes the input as soon as nothing waits.
+    /// Closes the input once everything is written.
     fn end(&mut self) {
         self.is_over = true;
         if self.waiting.is_empty() {
@@ -144,12 +144,12 @@ impl InputState {
         self.end();
     }
 
-    /// The pipe, if something waits for room in it.
+    /// The pipe, if unwritten bytes wait for room in it.
     fn full_pipe(&self) -> Option<Arc<ChildStdin>> {
         self.stdin.clone().filter(|_| !self.waiting.is_empty())
     }
 
-    /// Writes what waits, as far as there is room.
+    /// Writes the waiting bytes, as far as there is room.
     fn write(&mut self) {
         let Some(stdin) = &self.stdin else { return };
         match stdin.as_ref().write(self.waiting.as_slices().0) {
@@ -159,7 +159,7 @@ impl InputState {
             Err(_) => (self.stdin, self.waiting) = (None, VecDeque::new()),
         }
         if self.waiting.is_empty() {
-            self.waiting = VecDeque::new(); // gives the memory back
+            self.waiting = VecDeque::new(); // releases the memory
             if self.is_over {
                 self.stdin = None;
             }
@@ -167,12 +167,12 @@ impl InputState {
     }
 }
 
-/// Whether a read or a write has only to be tried again, once its pipe is ready.
+/// Whether a read or a write must be retried once its pipe is ready.
 fn is_for_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
-/// Reads what a pipe has and gives each line to `take`. At its end this is what is left, and the pipe is closed.
+/// Reads the available bytes of a pipe and calls `take` with each line. At the end of the pipe, the rest is a line and the pipe is closed.
 fn read_lines(
     pipe: &mut Option<(impl Read, Lines)>,
     buffer: &mut [u8],
@@ -190,10 +190,10 @@ fn read_lines(
     }
 }
 
-/// How far the end of a program has come.
+/// The stage of a program's end.
 enum EndStage {
     Running,
-    /// It has closed its output, so that nothing can be answered any more; if it lives on, it is killed.
+    /// It has closed its output, so that no answer can come; if it lives on, it is killed.
     Mute,
     /// Its input is closed; SIGTERM is next.
     Asked,
@@ -203,26 +203,26 @@ enum EndStage {
     Killed,
 }
 
-/// A program as its thread has it.
+/// A program, owned by its thread.
 struct ProgramThread {
     server: Arc<str>,
-    /// The program's number, once it has been started.
+    /// The process number, once it was started.
     process: Option<i32>,
     input: Arc<ProgramInput>,
     stdout: Option<(ChildStdout, Lines)>,
     stderr: Option<(ChildStderr, Lines)>,
     guardian: Guardian,
-    /// Readable when somebody wants this thread to look up.
+    /// Readable when another thread wakes this one.
     woken: PipeReader,
     receiver: Arc<dyn Receiver>,
     noise: Noise,
     errors: Errors,
     stage: EndStage,
-    /// When the next stage begins; in the past while the program runs.
+    /// The deadline of the current stage; in the past while the program runs.
     due: Instant,
-    /// When the program is given up for leaving its input unread.
+    /// When the program is ended for not reading its input.
     stalls: Instant,
-    /// The cause of the end, if it is known before it comes.
+    /// The cause of the end, if it is known in advance.
     ending: Option<ProgramEnd>,
     buffer: Vec<u8>,
 }
@@ -239,7 +239,7 @@ enum Awaited {
 }
 
 impl Drop for ProgramThread {
-    /// A panic in this thread ends its program; callers must not wait for the answers.
+    /// A panic in this thread ends its program, so that callers do not wait for answers.
     fn drop(&mut self) {
         if thread::panicking() {
             self.input.state.lock().close();
@@ -255,7 +255,7 @@ impl ProgramThread {
                 break ending;
             }
         };
-        // Output from before its end counts: it may hold answers. A descendant that has outlived the guardian may write on and on.
+        // Output from before the end counts: it may hold answers. Bounded, because a descendant that outlived the guardian may write on.
         for _ in 0..limits::bridge::LAST_READS {
             let ready = self.look(None, Duration::ZERO);
             if ready.contains(&Awaited::Output) {
@@ -271,12 +271,12 @@ impl ProgramThread {
         self.receiver.ended(&ending);
     }
 
-    /// Whether somebody wants the program to end.
+    /// Whether the program is to end.
     fn is_asked(&self) -> bool {
         self.input.state.lock().is_over
     }
 
-    /// Waits for one event and deals with it; returns how the program ended, when it has.
+    /// Waits for one event and handles it; returns how the program ended, once it has.
     fn step(&mut self) -> Option<ProgramEnd> {
         let full_pipe = self.input.state.lock().full_pipe();
         let ready = self.look(full_pipe.as_deref(), self.wait(full_pipe.is_some()));
@@ -287,7 +287,7 @@ impl ProgramThread {
             self.read_errors();
         }
         if ready.contains(&Awaited::Wake) {
-            let _ = self.woken.read(&mut [0; 64]); // how often it was woken says nothing
+            let _ = self.woken.read(&mut [0; 64]); // the number of wake-ups does not matter
         }
         if ready.contains(&Awaited::Input) {
             self.input.state.lock().write();
@@ -315,7 +315,7 @@ impl ProgramThread {
         self.advance()
     }
 
-    /// How long nothing has to be done if nothing happens.
+    /// The time until the next deadline.
     fn wait(&self, is_pipe_full: bool) -> Duration {
         let until = |time: Instant| time.saturating_duration_since(clock::instant());
         let is_running = matches!(self.stage, EndStage::Running);
@@ -323,9 +323,9 @@ impl ProgramThread {
         if is_pipe_full { wait.min(until(self.stalls)) } else { wait }
     }
 
-    /// Waits for what is ready: output, an error line, a report, room in a full pipe, or somebody who wakes this thread.
+    /// Waits until something is ready: output, an error line, a report, room in a full pipe, or a wake-up.
     fn look(&self, full_pipe: Option<&ChildStdin>, wait: Duration) -> Vec<Awaited> {
-        // Rounded up, or a wait of less than a millisecond would be none, again and again.
+        // Rounded up: a wait of less than a millisecond would become a busy loop.
         let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         let mut sources = vec![(Awaited::Report, self.guardian.as_fd()), (Awaited::Wake, self.woken.as_fd())];
         sources.extend(self.stdout.as_ref().map(|(stdout, _)| (Awaited::Output, stdout.as_fd())));
@@ -340,7 +340,7 @@ impl ProgramThread {
         ready.map(|((source, _), _)| *source).collect()
     }
 
-    /// Takes the next step of an ending whose time has come.
+    /// Takes the next step of an ending when its deadline has passed.
     fn advance(&mut self) -> Option<ProgramEnd> {
         if clock::instant() < self.due {
             return None;
@@ -376,7 +376,7 @@ impl ProgramThread {
         self.enter(EndStage::Killed, limits::bridge::TERMINATE);
     }
 
-    /// Ends a program whose output cannot be borne; nothing more of it is read.
+    /// Ends a program for invalid output or unread input; nothing more of it is read.
     fn fault(&mut self, fault: ProgramEnd) {
         self.ending.get_or_insert(fault);
         (self.stdout, self.stderr) = (None, None);
@@ -412,10 +412,10 @@ impl ProgramThread {
     fn read_errors(&mut self) {
         let (server, process) = (&self.server, self.process);
         let take = |line: &[u8]| self.errors.take(line, server, process);
-        let _ = read_lines(&mut self.stderr, &mut self.buffer, take); // its lines are cut, and never too long
+        let _ = read_lines(&mut self.stderr, &mut self.buffer, take); // its lines are truncated, never refused
     }
 
-    /// The line that tells of the end: expected ones are information, others have the program's last words.
+    /// The log line about the end: information for expected ends, with the program's last error lines for others.
     fn log_end(&self, ending: &ProgramEnd) {
         let (text, last) = (ending.to_string(), self.errors.last());
         let mut fields = vec![log::Field::Server(&self.server)];

@@ -1,4 +1,4 @@
-//! Values of variables with placeholders, for the person for whom a program is started.
+//! Values with placeholders, filled in for the person for whom a program is started.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,10 +11,10 @@ const KNOWN: &str =
 const NO_GITHUB_TOKEN: &str = "it needs the person's token at GitHub, and there is no good one: log in again";
 const NO_USER: &str = "it needs to know which GitHub user calls, and a service token is none";
 
-/// The variables of this process, from which `${env.NAME}` is filled.
+/// The variables of this process, for `${env.NAME}`.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// Opens a person's token at GitHub, if one is kept.
+/// Opens a person's GitHub token, if one is kept.
 pub(crate) type OpenToken<'a> = &'a dyn Fn() -> Option<Secret<String>>;
 
 /// A value with placeholders. Its text may be a secret and is not printed.
@@ -28,10 +28,10 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads a text. `${env.NAME}` is replaced here.
+    /// Parses a text. `${env.NAME}` is replaced here.
     ///
     /// # Errors
-    /// A sentence that says what is wrong. It has no value in it.
+    /// A sentence that describes the mistake, without the value.
     pub(crate) fn parse(text: &str, environment: &Variables) -> Result<Template, String> {
         if text.contains('\0') {
             return Err("contains a NUL character".to_owned());
@@ -72,7 +72,7 @@ impl Template {
         self.0.iter().any(|piece| matches!(piece, Piece::UserId | Piece::UserLogin))
     }
 
-    /// Whether the value contains the person's token at GitHub.
+    /// Whether the value contains the person's GitHub token.
     pub(crate) fn names_github_token(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, Piece::GitHubToken))
     }
@@ -112,7 +112,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// M5: whether a variable configures this server. What unlocks it does not reach the programs behind it.
+/// M5: whether a variable configures this server. Its credentials must not reach the programs behind it.
 pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with("MCP_") || name == "GITHUB_CLIENT_SECRET"
 }

@@ -1,4 +1,4 @@
-//! The way to a peer: messages go out without waiting, come in as text, and at some time there is an end.
+//! The transport to a peer: messages are sent without blocking, received as text, until its end.
 
 use std::fmt;
 use std::io;
@@ -12,59 +12,59 @@ use super::pool::InstanceKey;
 use crate::base::identity::Principal;
 use crate::mcp::Interests;
 
-/// Starts a transport for a person. Programs are the product's; tests have their own.
+/// Starts a transport for a person. Programs and upstreams have the product's launchers; tests have their own.
 pub(super) trait Launcher: Send + Sync {
     fn launch(&self, person: &Principal, receiver: Arc<dyn Receiver>) -> io::Result<Arc<dyn Transport>>;
 
-    /// Whether a peer may be begun in either era, and so is begun in its client's.
+    /// Whether peers may support either era, so that the handshake starts with the client's.
     fn mirrors_era(&self) -> bool {
         false
     }
 
-    /// A digest of the person's token at GitHub, if an instance is given that when it starts. Once it is another, the instance is replaced.
+    /// A digest of the person's GitHub token, if instances get that at their start. When the digest changes, the instance is replaced.
     fn token_digest(&self, _person: &Principal) -> Option<[u8; 32]> {
         None
     }
 }
 
-/// The way to a peer. Nothing here waits.
+/// The transport to a peer. Nothing here blocks.
 pub(super) trait Transport: Send + Sync {
     fn send(&self, message: OutgoingMessage) -> Result<(), Undelivered>;
 
-    /// Has the peer end: gently, by the end of its input first.
+    /// Ends the peer, gently at first: by the end of its input.
     fn end(&self);
 }
 
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Undelivered {
-    /// The peer reads more slowly than it is written to.
+    /// The peer reads more slowly than messages are sent.
     Full,
-    /// The peer has ended or is about to.
+    /// The peer has ended or is about to end.
     Ended,
 }
 
-/// The receiver of a peer's messages. Those of one stream come in order, from one thread.
+/// The receiver of a peer's messages. Those of one stream come in order, on one thread.
 pub(super) trait Receiver: Send + Sync {
-    /// Takes one text; returns whether it is JSON-RPC.
+    /// Handles one text; returns whether it is JSON-RPC.
     fn receive(&self, text: &str) -> bool;
 
-    /// How long the peer may go on if nothing happens; zero: it is to end. Asked after each event, and when that time has passed.
+    /// How long the peer may go on without an event; zero: it is to end. Asked after each event, and when that time has passed.
     fn patience(&self) -> Duration;
 
-    /// The peer says something that belongs to no request.
+    /// A notification of the peer that belongs to no request.
     fn notified(&self, _method: &str, _params: Option<&RawValue>) {}
 
-    /// The peer is there, and has forgotten what it was told: after a new handshake, and when its stream of changes has ended.
+    /// The peer has lost the state of its clients' interests: in a new session, and when its subscription stream has ended.
     fn renewed(&self) {}
 
-    /// A request was answered with an error in place of the peer, which goes on.
+    /// A request was answered with an error on behalf of the peer, which goes on.
     fn failed(&self, _why: &str) {}
 
-    /// The peer has answered a request, whatever it says.
+    /// The peer has answered a request, with a result or an error.
     fn reached(&self) {}
 
-    /// The peer is about to end because patience is over. Called at most once.
+    /// The peer is about to end because `patience` has run out. Called at most once.
     fn ending(&self);
 
     /// Called once, last.
@@ -73,27 +73,27 @@ pub(super) trait Receiver: Send + Sync {
 
 /// The clients of instances.
 pub(super) trait Audience: Send + Sync {
-    /// A program says something that belongs to no call: whose program, the notification and its params.
+    /// A notification of a program that belongs to no call: the instance's key, the method and the params.
     fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>);
 
     /// The interests of this instance's clients.
     fn interests(&self, key: &InstanceKey) -> Interests;
 }
 
-/// How a peer has ended.
+/// The cause of a peer's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProgramEnd {
     /// The program exited with this status.
     Exited(i32),
     /// The program was killed by this signal.
     Killed(i32),
-    /// It could not be started: an error number of the system.
+    /// It could not be started: errno.
     NotStarted(i32),
-    /// It was ended here, in these words.
+    /// It was ended by us, for this reason.
     Faulty(&'static str),
-    /// Its guardian is gone.
+    /// Its guardian has ended.
     Lost,
-    /// The session at an upstream was ended here.
+    /// The session at an upstream was ended by us.
     Closed,
 }
 

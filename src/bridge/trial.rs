@@ -1,4 +1,4 @@
-//! The trial of `check --start`: one instance of a server is started, asked what it offers, and ended.
+//! The trial of `check --start`: one instance of a server is started, asked for its lists, and ended.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,21 +16,21 @@ use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::mcp::{Members, is_read_only};
 
-/// The person of a trial, who is nobody at GitHub: accounts are numbered from 1.
+/// The person of a trial, which is no GitHub account: accounts are numbered from 1.
 const NOBODY: UserId = UserId(0);
 
-/// The lists, the capability that promises each, and the member that names an entry.
+/// The lists: the capability of each, and the member that names an entry.
 const LISTS: [(&str, &str); 3] = [("tools", "name"), ("prompts", "name"), ("resources", "uri")];
 
-/// The directory above the home directories of a trial. Dropped, it is removed, with those above it that were made for it.
+/// The parent of a trial's home directories. When dropped, it is removed, with those ancestors that were created for it.
 pub(super) struct TrialDirectory {
     pub(super) path: PathBuf,
-    /// The missing directories above it, the innermost first.
+    /// Its missing ancestors, the innermost first.
     missing: Vec<PathBuf>,
 }
 
 impl TrialDirectory {
-    /// A directory below that of all home directories, which others find in the same way. Makes nothing.
+    /// A directory below the parent of all home directories, so that other users can traverse the same ancestors. Creates nothing.
     pub(super) fn below(root: &Path) -> TrialDirectory {
         let missing = root.ancestors().take_while(|directory| !directory.exists());
         TrialDirectory {
@@ -42,17 +42,17 @@ impl TrialDirectory {
 
 impl Drop for TrialDirectory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path); // nothing was made if nothing was started
+        let _ = fs::remove_dir_all(&self.path); // nothing was created if nothing was started
         for directory in &self.missing {
-            let _ = fs::remove_dir(directory); // it stays if another process has put something there
+            let _ = fs::remove_dir(directory); // kept if another process has created something there
         }
     }
 }
 
-/// Starts an instance and says what it offers.
+/// Starts an instance and summarises its offers.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// The reason why it cannot be used.
 pub(super) fn run(instances: &Arc<Instances>) -> Result<String, String> {
     let found = instances.wait_for(&nobody()).map_err(|why| why.to_string());
     let offer = found.map(|(instance, greeting)| describe(&instance, &greeting));
@@ -88,7 +88,7 @@ fn names(result: &Members, list: &str, member: &str) -> Result<Vec<String>, Stri
     let name = |entry: &Value| {
         let name = entry.get(member).and_then(Value::as_str).unwrap_or("?");
         let hint = entry.get("annotations").is_some_and(is_read_only);
-        format!("{name}{}", if hint { " (readOnlyHint)" } else { "" }) // access rules may ask for it
+        format!("{name}{}", if hint { " (readOnlyHint)" } else { "" }) // access rules may depend on it
     };
     let more = result.get("nextCursor").map(|_| "…".to_owned());
     Ok(entries.iter().map(name).chain(more).collect())

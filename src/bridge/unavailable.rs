@@ -1,33 +1,33 @@
-//! Why a server cannot be used right now.
+//! The reasons why a server cannot be used at the moment.
 
 use std::fmt;
 
 use crate::mcp::Error;
 
-/// Why there is no instance, in words for a person.
+/// The reason why there is no instance, with a text for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unavailable {
     /// It could not be started.
     NotStarted(String),
-    /// It did not answer `initialize` in time (seconds).
+    /// It did not answer `initialize` within this time (seconds).
     Slow(u64),
-    /// It ended before it answered `initialize`: how.
+    /// It ended before it answered `initialize`: the cause.
     Died(String),
-    /// Its answer to `initialize` is none.
+    /// Its answer to `initialize` is invalid.
     Unreadable,
-    /// It speaks only this version.
+    /// It supports only this version.
     Version(String),
-    /// It refused both `initialize` and `server/discover`, in these words.
+    /// It refused both `initialize` and `server/discover`, with this message.
     Refused(String),
-    /// It has failed several times; it is tried again after so many seconds.
+    /// It has failed several times; it is tried again after this time (seconds).
     Failing(u64),
     /// All places are taken, and none is idle.
     TooMany,
-    /// It was ended: nobody used it, its grant is gone, another needed its place.
+    /// It was ended: it was idle, its grant has ended, or another instance needed its place.
     Ended,
     /// The session that it served has ended with it.
     SessionOver,
-    /// This server stops.
+    /// This server is stopping.
     Stopping,
 }
 

@@ -1,5 +1,5 @@
-//! One MCP server that is reached over HTTP: where it is, the headers that the operator wrote for it, and how it is connected to.
-//! It is sent nothing of a client's request but the message: no header of the client, no token of ours, no cookie.
+//! One MCP server that is reached over HTTP: its URL, the headers that the operator configured for it, and its connections.
+//! Of a client's request it gets only the message: no header of the client, no token of ours, no cookie.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,20 +18,20 @@ use crate::base::limits;
 use crate::http::{Uri, is_loopback_host};
 use crate::trust::Trust;
 
-/// Headers of the transport, which are set here. Those that begin with `mcp-` come to them.
+/// Headers of the transport, which are set here, besides those that begin with `mcp-`.
 const OURS: &str = "accept accept-encoding connection content-length content-type expect host last-event-id transfer-encoding";
 const NO_HEADER: UpstreamError =
     UpstreamError::Unusable(Cow::Borrowed("the value of one of its headers cannot be sent"));
 
-/// Where an upstream is. Its query may be a secret and is not printed.
+/// The URL of an upstream. Its query may be a secret and is not printed.
 #[derive(Clone)]
 pub(crate) struct UpstreamUrl(String);
 
 impl UpstreamUrl {
-    /// Reads `http://…` or `https://…`.
+    /// Parses `http://…` or `https://…`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong.
+    /// A sentence that describes the mistake.
     pub(crate) fn parse(text: &str) -> Result<UpstreamUrl, &'static str> {
         let uri = Uri::split(text);
         if text.contains("${") {
@@ -48,7 +48,7 @@ impl UpstreamUrl {
         Ok(UpstreamUrl(text.to_owned()))
     }
 
-    /// M5: whether what is sent there is encrypted or does not leave this machine.
+    /// M5: whether the traffic is encrypted or does not leave this machine.
     pub(crate) fn is_private(&self) -> bool {
         let uri = Uri::split(&self.0);
         uri.scheme == "https" || uri.host().is_some_and(is_loopback_host)
@@ -70,17 +70,17 @@ impl fmt::Display for UpstreamUrl {
     }
 }
 
-/// A header that the operator wrote.
+/// A header that the operator configured.
 pub(crate) struct UpstreamHeader {
     pub(super) name: HeaderName,
     pub(super) value: Template,
 }
 
 impl UpstreamHeader {
-    /// Reads the name and the value of a header to `url`.
+    /// Parses the name and the value of a header to `url`.
     ///
     /// # Errors
-    /// A sentence that says what is wrong. It has no value in it.
+    /// A sentence that describes the mistake, without the value.
     pub(super) fn new(
         name: &str,
         value: &str,
@@ -99,13 +99,13 @@ impl UpstreamHeader {
     }
 }
 
-/// An upstream, as all its sessions have it.
+/// An upstream, shared by all its sessions.
 pub(super) struct Upstream {
     pub(super) server: Arc<str>,
     pub(super) url: UpstreamUrl,
     headers: Vec<UpstreamHeader>,
     trust: Trust,
-    /// Keeps the roots parsed, for every agent.
+    /// Keeps the parsed roots, for every agent.
     tls: Arc<RustlsConnector>,
 }
 
@@ -119,7 +119,7 @@ impl Upstream {
         Upstream { server, url, headers, trust, tls: Arc::default() }
     }
 
-    /// An agent for one exchange: to shut it down is to interrupt that exchange.
+    /// An agent for one exchange: shutting it down interrupts that exchange.
     pub(super) fn agent(&self, timeout: Duration) -> Agent {
         let config = self
             .trust

@@ -1,4 +1,4 @@
-//! Reading an upstream's answer, within bounds: JSON, or an event stream.
+//! Reading an upstream's answer, within limits: JSON, or an event stream.
 
 use std::io::{ErrorKind, Read};
 
@@ -11,10 +11,10 @@ use super::upstream_error::UpstreamError;
 use crate::base::cancel::CancelToken;
 use crate::base::{capped, limits};
 
-/// The size of one read of a stream (bytes): short messages of one read have room in a client's stream.
+/// The size of one read of a stream (bytes): short messages of one read fit into a client's stream.
 const READ_BYTES: usize = 8 * 1024;
 
-/// Reads messages until `take` has had the one that is waited for. Returns how a stream that ended before can be taken up again.
+/// Reads messages until `take` returns true for the awaited one. If a stream ends earlier, returns the state for resuming it.
 /// `closed` ends pauses between reads.
 pub(super) fn read(
     response: Response<Body>,
@@ -22,7 +22,7 @@ pub(super) fn read(
     take: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Option<EventFields>, UpstreamError> {
     let field = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    // Decompressed, a small answer could be of any size.
+    // A small compressed answer could decompress to any size.
     if !matches!(field("content-encoding"), "" | "identity") {
         return Err(UpstreamError::COMPRESSED);
     }
@@ -54,7 +54,7 @@ fn read_events(
     let (mut events, mut buffer) = (Events::new(), vec![0; READ_BYTES]);
     let (mut is_complete, mut messages, mut bytes) = (false, 0_usize, 0_usize);
     while !is_complete {
-        // An error is an end that came too early, like any other.
+        // An error is treated as a premature end.
         let length = body.read(&mut buffer).unwrap_or_default();
         if length == 0 {
             return Ok(Some(events.fields));
@@ -65,8 +65,8 @@ fn read_events(
             messages = messages.saturating_add(1);
         })?;
         bytes = bytes.saturating_add(length);
-        // An upstream that says much is read in pieces of many messages: to wake up for each would slow others down. So is one that sends
-        // more than any answer has, which need not be messages.
+        // If an upstream sends many messages, they are read in pieces of many: a wake-up for each would slow others down. The same holds
+        // for one that sends more bytes than any answer has, which may contain no message.
         let says_much = messages > before.max(limits::bridge::UNPACED_MESSAGES);
         if !is_complete && (says_much || bytes > limits::bridge::LINE_BYTES) {
             closed.wait(limits::bridge::READ_PACE);
@@ -75,13 +75,13 @@ fn read_events(
     Ok(None)
 }
 
-/// The body of an answer that is no success; nothing of one that is too long to be an error.
+/// The body of an error response; empty if it is too long.
 pub(super) fn error_body(response: Response<Body>) -> String {
     let body = capped::read_from(response.into_body().into_reader(), limits::bridge::UPSTREAM_ERROR_BYTES);
     body.and_then(capped::text).unwrap_or_default()
 }
 
-/// Whether a text holds the answer to this request.
+/// Whether a text contains the answer to this request.
 pub(super) fn answers(text: &str, request: u64) -> bool {
     let is_it =
         |message: &PeerMessage<'_>| matches!(message, PeerMessage::Answer { id, .. } if *id == request);

@@ -1,4 +1,4 @@
-//! Why an upstream did not answer, in words for a person. An upstream's status is never one of ours.
+//! The reasons why an upstream did not answer, as texts for a person. An upstream's status is never used as ours.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ pub(super) enum UpstreamError {
     Unreachable(ureq::Error),
     /// It does not know the session any more.
     SessionLost,
-    /// Something else, in words.
+    /// Another reason, as text.
     Unusable(Cow<'static, str>),
 }
 
@@ -28,7 +28,7 @@ impl UpstreamError {
     pub(super) const NO_ANSWER: UpstreamError =
         UpstreamError::Unusable(Cow::Borrowed("its answer broke off or belongs to another request"));
 
-    /// A status that is no success, with the message of the JSON-RPC error in the body if there is one.
+    /// An error status, with the message of the JSON-RPC error in the body if there is one.
     pub(super) fn of_status(status: StatusCode, body: &str) -> UpstreamError {
         let words = match status.as_u16() {
             300..=399 => "it redirects, which is not followed: the operator has to write the final URL",

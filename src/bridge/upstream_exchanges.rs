@@ -1,4 +1,4 @@
-//! The exchanges with an upstream that run, so that they can be interrupted.
+//! The running exchanges with an upstream, so that they can be interrupted.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +10,26 @@ use crate::base::lock::Mutex;
 /// The exchanges of one session.
 #[derive(Default)]
 pub(super) struct OpenExchanges {
-    /// Guards the agents, each of which has one exchange.
+    /// Guards the agents, one for each exchange.
     agents: Mutex<BTreeMap<u64, Agent>>,
-    /// Tripped when nothing is to be open any more.
+    /// Tripped when no exchange may be open any more.
     pub(super) closed: CancelToken,
 }
 
 impl OpenExchanges {
-    /// Notes an exchange; `false` if none may begin any more.
+    /// Registers an exchange; `false` if none may start any more.
     pub(super) fn add(&self, key: u64, agent: &Agent) -> bool {
         let mut agents = self.agents.lock();
         if self.closed.is_tripped() {
             return false;
         }
         if let Some(other) = agents.insert(key, agent.clone()) {
-            other.shutdown(); // an earlier standing stream
+            other.shutdown(); // an earlier GET stream
         }
         true
     }
 
-    /// Forgets an exchange; `false` if it was interrupted.
+    /// Removes an exchange; `false` if it was interrupted.
     pub(super) fn remove(&self, key: u64) -> bool {
         self.agents.lock().remove(&key).is_some()
     }
@@ -41,7 +41,7 @@ impl OpenExchanges {
         }
     }
 
-    /// Interrupts everything, for good.
+    /// Interrupts all exchanges, and refuses new ones.
     pub(super) fn close(&self) {
         let agents = {
             let mut agents = self.agents.lock();

@@ -1,4 +1,4 @@
-//! The parts of a message that Streamable HTTP needs: what it cancels, how long its exchange may take, and what headers repeat.
+//! Properties of a message that Streamable HTTP needs: the request that it cancels, the timeout of its exchange, its headers.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::base::limits;
 use crate::mcp::{Members, MethodRow, Mirrored};
 
 impl OutgoingMessage {
-    /// The request that it cancels.
+    /// The id of the request that it cancels.
     pub(super) fn cancels(&self) -> Option<u64> {
         self.params.read("requestId").ok().flatten().filter(|_| self.method == "notifications/cancelled")
     }
 
-    /// How long its exchange may take.
+    /// The timeout of its exchange.
     pub(super) fn deadline(&self) -> Duration {
         if self.is_listen() { limits::bridge::LISTEN } else { limits::CALL }
     }
 
-    /// Whether its failure is no news: a stream of changes ends at some time, and `server/discover` asks whether it is known.
+    /// Whether a failure is expected: a subscription stream ends at some time, and `server/discover` probes for support.
     pub(super) fn may_fail(&self) -> bool {
         self.is_listen() || self.method == "server/discover"
     }
@@ -33,8 +33,8 @@ impl OutgoingMessage {
         self.method == "initialize"
     }
 
-    /// The headers of 2026-07-28 that repeat a message (transports, "Request Metadata"): each message says its version there. Params of a client that
-    /// are not as they should be are the upstream's to judge.
+    /// The headers of 2026-07-28 that mirror a message (transports, "Request Metadata"), the version among them. Invalid params of a client
+    /// are passed on, for the upstream to judge.
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         let string = |members: &Members, name: &str| members.read::<String>(name).ok().flatten();
         let meta = self.params.object("_meta").unwrap_or_default();
@@ -51,7 +51,7 @@ impl OutgoingMessage {
     }
 }
 
-/// A text as a header's value: as it is, or as `=?base64?…?=` where it could not arrive as it is.
+/// A text as a header's value: unchanged, or as `=?base64?…?=` if it would not survive unchanged.
 fn encode(text: &str) -> String {
     let is_plain = text.bytes().all(|b| matches!(b, b' '..=b'~')) && text.trim() == text;
     if is_plain && !text.starts_with("=?base64?") {

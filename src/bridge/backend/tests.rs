@@ -1,4 +1,4 @@
-//! The bridge behind the MCP endpoint: clients of both eras in front, a peer that answers by a script behind.
+//! The bridge behind the MCP endpoint: clients of both eras in front, a scripted peer behind.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -120,7 +120,7 @@ fn a_question_is_asked_on_the_calls_stream_of_a_legacy_client() {
     assert!(told.contains(r#""result":{"action":"accept","content":{"n":1.5}}"#), "{told}");
 }
 
-/// Never silence: a question that cannot be put gets an error at once.
+/// A question that cannot be passed on is answered with an error at once.
 #[test]
 fn a_question_that_cannot_be_asked_is_refused() {
     let rig = rig(usual);
@@ -141,7 +141,7 @@ fn next_round(tool: &str, asked: &Value, answers: &[(&str, Value)]) -> Request {
     )
 }
 
-/// The question of a peer that knows nothing of MRTR becomes `input_required`, and the next request brings the answer.
+/// The question of a peer without MRTR becomes `input_required`, and the next request brings the answer.
 #[test]
 fn a_question_becomes_input_required_for_a_modern_client() {
     let rig = rig(usual);
@@ -173,7 +173,7 @@ fn questions_after_one_another_are_rounds_after_one_another() {
     assert_eq!(result["answered"], answers[1]);
 }
 
-/// A question that comes while the client is away waits until it is back.
+/// A question during the client's absence waits until it returns.
 #[test]
 fn questions_at_once_are_rounds_after_one_another() {
     let rig = rig(usual);
@@ -186,7 +186,7 @@ fn questions_at_once_are_rounds_after_one_another() {
     assert_eq!(result["answered"], accept);
 }
 
-/// A state is good once, for its own grant, and as long as the call waits.
+/// A state is valid once, for its own grant, and while the call waits.
 #[test]
 fn a_state_that_comes_again_is_refused() {
     let rig = rig(usual);
@@ -199,7 +199,7 @@ fn a_state_that_comes_again_is_refused() {
     assert!(again["message"].as_str().unwrap().contains("answered already"), "{again}");
 }
 
-/// An answer that the peer gives while the client is away is there when it comes back.
+/// An answer of the peer during the client's absence is delivered when it returns.
 #[test]
 fn a_peer_that_dies_while_it_waits_for_an_answer_is_told_to_the_next_round() {
     let rig = rig(usual);
@@ -211,7 +211,7 @@ fn a_peer_that_dies_while_it_waits_for_an_answer_is_told_to_the_next_round() {
     assert!(error["message"].as_str().unwrap().contains("killed by signal 9"), "{error}");
 }
 
-/// The result of a call whose answer is a stream that asks, and the stream, which its client still reads.
+/// The result of a call that is answered by a stream with a question, and the stream, which its client still reads.
 fn asked_on_a_stream(rig: &Rig, tool: &str) -> (Value, Stream) {
     let stream = rig.send(modern("tools/call", json!({ "name": tool }))).stream();
     assert!(next(&stream).unwrap().contains("started"));
@@ -219,7 +219,7 @@ fn asked_on_a_stream(rig: &Rig, tool: &str) -> (Value, Stream) {
     (asked["result"].clone(), stream)
 }
 
-/// The door drops the stream that brought the question: the client has not gone.
+/// The door drops the stream that brought the question: this does not count as a disconnected client.
 #[test]
 fn a_question_at_the_end_of_a_stream_waits_for_its_answer() {
     let rig = rig(usual);
@@ -232,7 +232,7 @@ fn a_question_at_the_end_of_a_stream_waits_for_its_answer() {
     assert!(!rig.peer(0).sent().iter().any(|sent| sent.contains("cancelled")));
 }
 
-/// A request of the client that has been followed by another cancels nothing; the one that followed does.
+/// The end of a request that has been followed by another cancels nothing; the end of the follower does.
 #[test]
 fn a_call_is_cancelled_by_its_latest_request_only() {
     let rig = rig(usual);
@@ -246,7 +246,7 @@ fn a_call_is_cancelled_by_its_latest_request_only() {
     rig.wait_for(0, "notifications/cancelled");
 }
 
-/// As many questions as a person may have open leave their places to the requests that bring the answers.
+/// A person's maximum of open questions leaves room for the requests that bring the answers.
 #[test]
 fn calls_waiting_for_input_do_not_count_against_the_call_limit() {
     let rig = rig(usual);
@@ -322,7 +322,7 @@ fn an_answer_that_cannot_be_forwarded_fails_only_its_call() {
     assert_eq!(rig.peers.all.lock().len(), 1);
 }
 
-/// P2: same ids of two persons never meet, and each has a peer of their own.
+/// P2: equal ids of two persons never collide; each person has a peer of their own.
 #[test]
 fn two_persons_have_two_peers_and_hear_of_their_own_changes() {
     let rig = rig(usual);
@@ -354,7 +354,7 @@ fn a_revoked_grant_ends_its_peer() {
     assert!(*rig.peer(0).has_ended.lock());
 }
 
-/// A call that waits for a start is over with its grant, and starts nothing more.
+/// A call that waits for a start ends with its grant, and starts nothing more.
 #[test]
 fn nothing_is_started_for_a_revoked_grant() {
     fn starts_once(message: &Value) -> Vec<String> {
@@ -396,7 +396,7 @@ fn a_peer_that_does_not_start_is_said_in_words() {
     waiting.join().unwrap();
 }
 
-/// A peer of 2026-07-28: what its era adds to a result is replaced by what ours adds.
+/// A peer of 2026-07-28: the members that its era adds to a result are replaced by those of our era.
 #[test]
 fn a_modern_peer_serves_both_eras() {
     let rig = rig(modern_peer);
@@ -408,7 +408,7 @@ fn a_modern_peer_serves_both_eras() {
     assert!(result["cacheScope"] != "public");
 }
 
-/// A program of an older version writes members of 2026-07-28: no client of that gets them twice.
+/// A program of an older version writes members of 2026-07-28: no client of that version gets them twice.
 #[test]
 fn result_members_are_not_duplicated() {
     let rig = rig(usual);
@@ -420,7 +420,7 @@ fn result_members_are_not_duplicated() {
     assert!(answer.contains(r#""resultType":"complete""#) && answer.contains(r#""ttl":1.10"#), "{answer}");
 }
 
-/// L2: the log names tools as the server spells them, and nothing that a client made up.
+/// L2: the log names tools in the server's spelling, and nothing that a client made up.
 #[test]
 fn only_listed_names_are_logged() {
     let rig = rig(usual);

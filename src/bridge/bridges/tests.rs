@@ -12,7 +12,7 @@ struct Trial {
 impl Trial {
     fn new(name: &str) -> Trial {
         let root = std::env::temp_dir().join(format!("mcp-bridges-test-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root); // of a run whose process had the same id
+        let _ = fs::remove_dir_all(&root); // left by a run whose process had the same id
         fs::create_dir_all(&root).unwrap();
         let mut options = BridgeOptions::default();
         options.file = Some(root.join("servers.json"));
@@ -47,7 +47,7 @@ impl Drop for Trial {
     }
 }
 
-/// Unchanged servers go on; a file with mistakes changes nothing.
+/// Unchanged servers continue; a file with mistakes changes nothing.
 #[test]
 fn a_changed_file_replaces_what_has_changed() {
     let trial = Trial::new("reread");
@@ -75,7 +75,7 @@ fn a_changed_file_replaces_what_has_changed() {
     assert_eq!(bridges.all().len(), 3);
 }
 
-/// Directories that people left behind are removed on the operator's order, of one or of all; nothing else can be named.
+/// Home directories are removed on the operator's order, those of one person or all; no other directory can be named.
 #[test]
 fn home_directories_are_forgotten() {
     let trial = Trial::new("forget");
@@ -102,7 +102,7 @@ fn home_directories_are_forgotten() {
     fs::remove_dir_all(homes).unwrap();
 }
 
-/// A trial makes what it needs, missing parents included, and leaves nothing behind.
+/// A trial creates the directories that it needs, missing parents included, and removes them.
 #[test]
 fn a_trial_leaves_nothing_behind() {
     let trial = Trial::new("trial");
@@ -116,7 +116,7 @@ fn a_trial_leaves_nothing_behind() {
     assert_eq!(left, ["servers.json"]);
 }
 
-/// A program that cannot reach its home directory would die at each start.
+/// A program that cannot traverse the path to its home directory would fail at each start.
 #[test]
 fn a_user_who_cannot_reach_the_home_directories_is_refused() {
     if crate::sys::effective_user() != 0 {

@@ -13,7 +13,7 @@ fn users_are_found_by_name_and_number() {
     }
 }
 
-/// A number is not taken for that of a group which is there already: 42 is `shadow` on Debian.
+/// A number of an existing group is not assigned: 42 is `shadow` on Debian.
 #[test]
 fn numbers_of_users_and_groups_that_exist_are_found() {
     let group = "root:x:0:\nshadow:x:42:\n+::x:\nnogroup:x:65534:\n";
@@ -29,7 +29,7 @@ fn numbers_of_users_and_groups_that_exist_are_found() {
     );
 }
 
-/// A program of another user whom the server cannot signal would outlive it.
+/// A program of another user that the server cannot signal would outlive it.
 #[test]
 fn programs_of_other_users_need_the_capability_to_signal_them() {
     let check = |user: &str, capabilities: &str, expected: bool| {
@@ -53,15 +53,15 @@ fn programs_of_other_users_need_the_capability_to_signal_them() {
 
 fn root(name: &str) -> std::path::PathBuf {
     let root = std::env::temp_dir().join(format!("mcp-users-test-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&root); // of a run whose process had the same id
+    let _ = fs::remove_dir_all(&root); // left by a run whose process had the same id
     root
 }
 
-/// A number belongs to one person for good, whoever asks at the same time, and over restarts.
+/// A number belongs to one person for good, also with concurrent requests and after restarts.
 #[test]
 fn each_person_has_a_number_of_their_own() {
     let root = root("own");
-    // Room for four people, and for a number that each of four threads may take for a moment and give back.
+    // Room for four people, and for a number that each of four threads may take for a moment and release.
     let range = ChildUser::PerPerson(70_001..=70_008);
     let of = |person: Option<u64>| range.of(person.map(subject), &root).map(|user| (user.id, user.group));
     let persons = [Some(7), Some(8), None, Some(9)];

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The data of the events in these bytes, however they are cut.
+/// The data of the events in these bytes, for any split of them.
 fn data(bytes: &[u8]) -> Vec<String> {
     let read = |size: usize| {
         let (mut events, mut found) = (Events::new(), Vec::new());

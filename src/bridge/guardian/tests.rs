@@ -1,4 +1,4 @@
-//! Real programs under a real guardian: the test harness, told to run one test, which is the guardian.
+//! Real programs under a real guardian: the test harness, started to run one test, which is the guardian.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use crate::base::clock;
 use crate::bridge::launch::{Child, Directories, Launch};
 use crate::bridge::template::Variables;
 
-/// Serves as the guardian of another test when it is started as one; see `launch::ARGUMENTS`.
+/// Serves as the guardian of another test in the process started for that; see `launch::ARGUMENTS`.
 #[test]
-#[allow(clippy::disallowed_methods, clippy::exit)] // it is the whole process then
+#[allow(clippy::disallowed_methods, clippy::exit)] // then it is the whole process
 fn serves_when_asked() {
     let asked = std::env::args_os().skip_while(|argument| argument != FLAG);
     if serve(asked).is_some() {
@@ -43,7 +43,7 @@ fn start_program(program: PathBuf, args: Vec<String>) -> Child {
     launch.start(&environment).unwrap()
 }
 
-/// Everything that the guardian says until it is gone.
+/// All reports of the guardian until its end.
 fn reports(child: &mut Child) -> Vec<GuardianReport> {
     let mut all = Vec::new();
     while let Some(reports) = child.guardian.read() {
@@ -52,7 +52,7 @@ fn reports(child: &mut Child) -> Vec<GuardianReport> {
     all
 }
 
-/// The lines that a program prints; the first of the test harness, which is the guardian, are not its own.
+/// The lines that a program prints, without the first ones, which are those of the test harness (the guardian).
 fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     let stdout = std::mem::replace(&mut child.stdout, start("").stdout);
     BufReader::new(stdout)
@@ -108,9 +108,7 @@ fn nothing_of_a_program_outlives_it() {
     pids.iter().for_each(|pid| wait_until_gone(pid));
 }
 
-/// P4: closing the socket, which the end of the server does by whatever cause, kills everything: SIGTERM ignored, a daemon that
-/// has forked twice, whose parent is long gone.
-/// Where the kernel keeps a list of a process's children, it is the same as what `/proc` shows, unless that hides some.
+/// If the kernel keeps a list of a process's children, it equals that of `/proc`, unless that hides some.
 #[test]
 fn children_are_found_by_the_kernels_list_and_by_proc() {
     let mut child = Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
@@ -122,6 +120,8 @@ fn children_are_found_by_the_kernels_list_and_by_proc() {
     child.wait().unwrap();
 }
 
+/// P4: closing the socket, which any end of the server does, kills everything: SIGTERM ignored, a daemon that has
+/// forked twice, whose parent has ended.
 #[test]
 fn nothing_of_a_program_outlives_the_server() {
     let script = "trap '' TERM HUP; (setsid sh -c '(trap \"\" TERM; sleep 1003) & echo $!' &); echo $$; while :; do sleep 1; done";
@@ -132,7 +132,7 @@ fn nothing_of_a_program_outlives_the_server() {
     pids.iter().for_each(|pid| wait_until_gone(pid));
 }
 
-/// Is the program of the test below, if it is started as that: goes over to the group of its guardian.
+/// The program of the test below, in the process started for that: joins the group of its guardian.
 #[test]
 fn leaves_its_group_when_asked() {
     if std::env::args().any(|argument| argument == LEAVE_GROUP) {
@@ -143,7 +143,7 @@ fn leaves_its_group_when_asked() {
 
 const LEAVE_GROUP: &str = "--leave-group";
 
-/// P4: a program that is not in its group any more is killed all the same.
+/// P4: a program that has left its group is killed as well.
 #[test]
 fn a_program_that_has_left_its_group_does_not_outlive_the_server() {
     let name = "bridge::guardian::tests::leaves_its_group_when_asked";
@@ -165,7 +165,7 @@ fn a_program_that_has_left_its_group_does_not_outlive_the_server() {
     wait_until_gone(&pid);
 }
 
-/// The cost of ending many processes grows with their number, not with its square.
+/// The cost of ending many processes grows linearly with their number.
 #[test]
 fn many_processes_end_at_once() {
     const TICKS_A_SECOND: u64 = 100;
@@ -213,7 +213,7 @@ fn a_program_starts_from_a_clean_state() {
     assert!((&**home, &**temporary) == ("700", "700") && cwd.ends_with("/sh/home"), "{cwd}");
 }
 
-/// Standard input is the program's alone: its end is seen.
+/// Only the program has its standard input: it sees the end.
 #[test]
 fn the_end_of_standard_input_reaches_the_program() {
     let mut child = start("cat; echo over");
@@ -248,7 +248,7 @@ fn reports_survive_the_socket() {
     }
 }
 
-/// P1: what the server says of the user is done, or nothing is.
+/// P1: the user change that the server orders is made, or nothing is started.
 #[test]
 fn arguments_that_cannot_be_read_start_nothing() {
     let read =

@@ -6,7 +6,7 @@ use super::*;
 use crate::bridge::fake::{FakeTransport, Nobody};
 use crate::bridge::transport::{ProgramEnd, Transport};
 
-/// Shakes hands with a peer that answers in these ways, and returns what was sent and what came of it.
+/// Performs the handshake with a peer that gives these answers, and returns the sent messages and the outcome.
 fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
     shake_from(Era::Legacy, answers)
 }
@@ -95,7 +95,7 @@ fn a_peer_that_refuses_initialize_is_sent_server_discover() {
     check_error(&[refusal, "end"], Unavailable::Died("it ended with exit status 1".to_owned()));
 }
 
-/// For clients of 2026-07-28, where the peer may have both eras.
+/// For clients of 2026-07-28, if the peer may support both eras.
 #[test]
 fn a_peer_that_refuses_2026_is_initialized() {
     let refusal = r#""error":{"code":-32601,"message":"Method not found"}"#;
@@ -123,7 +123,7 @@ fn an_invalid_initialize_result_is_an_error() {
     assert!(shake(&[]).1.is_none(), "there is no answer yet");
 }
 
-/// Capabilities that are not passed on are not promised, and what is kept has a limit.
+/// Capabilities that are not passed on are not declared, and the kept description is bounded.
 #[test]
 fn only_forwarded_capabilities_are_offered() {
     let result = |text: &str| initialized(&RawValue::from_string(text.to_owned()).unwrap());
@@ -140,7 +140,7 @@ fn only_forwarded_capabilities_are_offered() {
     assert_eq!(sized(limits::bridge::GREETING_BYTES).err(), Some(Unavailable::Unreadable));
 }
 
-/// It is told to clients, and kept for the operator.
+/// It is shown to clients, and kept for the operator.
 #[test]
 fn a_long_refusal_is_truncated() {
     let long = "x".repeat(100_000);

@@ -1,4 +1,4 @@
-//! Upstreams on loopback, nice and nasty.
+//! Upstreams on loopback, well-behaved and misbehaving.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,15 +38,15 @@ impl Receiver for Recorder {
     fn ending(&self) {}
 
     fn failed(&self, why: &str) {
-        let _ = self.failed.send(why.to_owned()); // a test that is over
+        let _ = self.failed.send(why.to_owned()); // fails after the end of a test
     }
 
     fn renewed(&self) {
-        let _ = self.told.send(json!("renewed")); // a test that is over
+        let _ = self.told.send(json!("renewed")); // fails after the end of a test
     }
 
     fn ended(&self, ending: &ProgramEnd) {
-        let _ = self.ended.send(ending.clone()); // a test that is over
+        let _ = self.ended.send(ending.clone()); // fails after the end of a test
     }
 }
 
@@ -106,7 +106,7 @@ impl Client {
         self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
     }
 
-    /// The words in which a call fails.
+    /// The error text of a call.
     fn failure(&self, id: u64, tool: &str) -> String {
         let answer = self.ask(id, "tools/call", json!({ "name": tool }));
         answer["error"]["message"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
@@ -118,7 +118,7 @@ impl Client {
     }
 }
 
-/// Answers that every upstream with sessions gives: `initialize`, notifications, the end; `false` for other requests.
+/// Answers the requests that every upstream with sessions supports: `initialize`, notifications, DELETE; `false` for others.
 fn served(seen: &Seen, session: &str, stream: &mut TcpStream) -> bool {
     let id = &seen.body["id"];
     match seen.what() {
@@ -186,14 +186,14 @@ fn only_headers_configured_by_the_operator_are_sent() {
     client.initialize();
     let seen = upstream.wait_for("initialize", 1);
     assert_eq!((seen.header("authorization"), seen.header("x-user")), ("Bearer k1", "user7/7"));
-    // The token that is not kept makes the call fail, and is not left out.
+    // A token that is not kept makes the call fail, instead of being left out.
     let client = Client::with(&upstream.url, &["X-Token: ${github.token}"]);
     let told = client.ask(1, "initialize", json!({}));
     assert!(told["error"]["message"].as_str().unwrap().contains("no good one: log in again"), "{told}");
     assert_eq!(upstream.seen().iter().filter(|seen| seen.what() == "initialize").count(), 1);
 }
 
-/// A lost session is begun anew once, and the message sent once more, whether the upstream says 404 or, as some do, 400.
+/// A lost session is replaced once, and the message sent again, for status 404 and for 400, which some upstreams send.
 #[test]
 fn a_lost_session_is_renewed() {
     for status in ["404 Not Found", "400 Bad Request"] {
@@ -243,7 +243,7 @@ fn a_stream_that_breaks_off_is_taken_up_again() {
     assert_eq!(upstream.seen().iter().filter(|seen| seen.what() == "tools/call").count(), 1);
 }
 
-/// A nasty upstream costs the call that met it, in words of ours.
+/// A misbehaving upstream costs the call that met it, with an error text of ours.
 #[test]
 fn upstream_failures_are_described_in_our_own_words() {
     let upstream = FakeUpstream::start(|seen, stream| {
@@ -267,7 +267,7 @@ fn upstream_failures_are_described_in_our_own_words() {
             "long head" => answer(stream, &format!("200 OK\nX: {}", "x".repeat(64 * 1024)), ""),
             "utf-8" => {
                 answer(stream, "200 OK\nContent-Type: application/json", "");
-                let _ = std::io::Write::write_all(stream, b"\"\xff\""); // interrupted
+                let _ = std::io::Write::write_all(stream, b"\"\xff\""); // fails when interrupted
             }
             "other" => answer_json(stream, &other),
             "broken" => answer_events(stream, &event(&other)),
@@ -308,7 +308,7 @@ fn upstream_failures_are_described_in_our_own_words() {
     assert_eq!(redirected, 1, "redirects are not followed");
 }
 
-/// An error in JSON-RPC is the upstream's answer, whatever status it came with.
+/// A JSON-RPC error is the upstream's answer, with any status.
 #[test]
 fn a_json_rpc_error_is_forwarded_whatever_the_http_status() {
     let upstream = FakeUpstream::start(|seen, stream| {
@@ -325,14 +325,14 @@ fn an_upstream_that_is_not_there_is_said_to_be() {
     assert!(told["error"]["message"].as_str().unwrap().starts_with("it cannot be reached: "), "{told}");
 }
 
-/// An upstream that holds every call until its connection ends, and tells when one did.
+/// An upstream that holds every call until its connection ends, and reports each end.
 fn holding(agreed: bool) -> (FakeUpstream, Channel<()>) {
     let (ends, ended) = unbounded();
     let upstream = FakeUpstream::start(move |seen, stream| {
         if !agreed || !served(seen, "s-1", stream) {
             answer_events(stream, ": wait\n\n");
             wait_for_end(stream);
-            let _ = ends.send(()); // a test that is over
+            let _ = ends.send(()); // fails after the end of a test
         }
     });
     (upstream, ended)
@@ -356,7 +356,7 @@ fn a_cancelled_call_is_told_and_its_stream_closed() {
     assert!(client.told.try_iter().next().is_none(), "nobody waits for the answer");
 }
 
-/// In 2026-07-28 the end of the stream is the cancellation, and headers repeat the body.
+/// In 2026-07-28 the end of the stream cancels the request, and headers mirror the body.
 #[test]
 fn a_modern_call_is_cancelled_by_its_stream() {
     let (upstream, ended) = holding(false);
@@ -373,7 +373,7 @@ fn a_modern_call_is_cancelled_by_its_stream() {
     assert_eq!(upstream.seen().len(), 1);
 }
 
-/// The end does not wait for what runs.
+/// Ending does not wait for running requests.
 #[test]
 fn ending_the_session_interrupts_running_calls() {
     let (upstream, ended) = holding(true);
@@ -387,18 +387,18 @@ fn ending_the_session_interrupts_running_calls() {
     assert_eq!(client.http.send(text("{}")), Err(Undelivered::Ended));
 }
 
-/// Answers to an upstream that asks without end leave room for calls.
+/// Answers to an upstream that asks without end leave room in the queue for calls.
 #[test]
 fn answers_that_wait_are_bounded() {
     let upstream = FakeUpstream::start(|seen, stream| match seen.what() {
-        "POST" => wait_for_end(stream), // an answer, which it takes forever to accept
+        "POST" => wait_for_end(stream), // never accepts an answer
         _ => assert!(served(seen, "s-1", stream)),
     });
     let client = Client::of(&upstream);
     client.initialize();
     upstream.wait_for("GET", 1);
     let sent = (0..limits::bridge::MESSAGES).take_while(|_| client.http.send(text("{}")).is_ok()).count();
-    assert!((1..=limits::bridge::PASSED.0 + 1).contains(&sent), "{sent}"); // one may be on its way
+    assert!((1..=limits::bridge::PASSED.0 + 1).contains(&sent), "{sent}"); // one may be in transit
     client.send(&json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call" }));
     client.end();
 }

@@ -1,4 +1,4 @@
-//! An instance's reactions when its peer speaks, falls silent or ends.
+//! An instance's reactions to messages, idleness and the end of its peer.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Receiver for Instance {
             let state = self.state.lock();
             match state.phase {
                 InstancePhase::Starting(_) => return start.saturating_sub(self.started.elapsed()),
-                // Looked at again after that time: a request that was cancelled ends without a word of the program.
+                // Checked again after that time: a cancelled request ends without a message of the program.
                 InstancePhase::Ready(_) if is_busy => return idle,
                 InstancePhase::Ready(_) => called.map_or(state.used, |called| called.max(state.used)),
                 InstancePhase::Over(_) => return Duration::ZERO,
@@ -56,11 +56,11 @@ impl Receiver for Instance {
     fn ended(&self, end: &ProgramEnd) {
         let was_ready = matches!(self.state.lock().phase, InstancePhase::Ready(_));
         if was_ready {
-            // Before the calls that ran are told, so that a client that calls again at once meets a new instance.
+            // Before the running calls are answered, so that a client that retries at once gets a new instance.
             self.instances.failed(self, end.to_string());
             self.over(&Unavailable::Ended);
         }
-        self.peer.ended(end); // a running handshake fails by this
+        self.peer.ended(end); // also fails a running handshake
     }
 
     fn notified(&self, method: &str, params: Option<&RawValue>) {

@@ -1,4 +1,4 @@
-//! Instances over transports of the test, whose peers say what the test has them say.
+//! Instances over fake transports, with peers that the test controls.
 
 use std::io;
 use std::sync::atomic::AtomicUsize;
@@ -66,7 +66,7 @@ impl Launcher for FakeLauncher {
 /// The arguments of a job.
 type Found = Result<Arc<Instance>, Unavailable>;
 
-/// Clients that keep what they are told.
+/// Clients that record their notifications.
 #[derive(Default)]
 struct FakeAudience {
     told: Mutex<Vec<(InstanceKey, String)>>,
@@ -83,7 +83,7 @@ impl Audience for Arc<FakeAudience> {
     }
 }
 
-/// Instances and what a test sees of them.
+/// Instances, with the parts that a test observes.
 struct Fleet {
     instances: Arc<Instances>,
     launcher: FakeLauncher,
@@ -127,7 +127,7 @@ fn isolated(isolation: Isolation) -> Fleet {
     fleet_of(isolation, InstancePool::new((8, 64)), IDLE)
 }
 
-/// A person with a client of theirs.
+/// A person with one client program.
 fn person(user: u64, grant: u8) -> Principal {
     Principal { grant: GrantId([grant; 16]), ..principal(user) }
 }
@@ -139,7 +139,7 @@ fn in_session(user: u64, grant: u8, id: &str) -> Principal {
 }
 
 impl Fleet {
-    /// Asks for an instance; the result is there when it is.
+    /// Requests an instance; the result arrives in the channel.
     fn ask(&self, person: &Principal) -> Arc<Mutex<Option<Found>>> {
         let outcome = Arc::new(Mutex::new(None));
         let told = Arc::clone(&outcome);
@@ -213,7 +213,7 @@ fn instances_in_use_are_not_ended_for_others() {
     fleet.ready(&person(2, 3));
 }
 
-/// Programs that are being ended count, too: nobody has them replaced without bound.
+/// Programs that are being ended count as well: replacing them is bounded.
 #[test]
 fn dying_programs_are_bounded() {
     let fleet = fleet((1, 64), IDLE);
@@ -269,7 +269,7 @@ fn a_program_that_cannot_be_launched_says_why() {
     fleet.ready(&person(1, 1));
 }
 
-/// After the end of one that was ready the next call starts another.
+/// After the end of a ready instance, the next call starts another.
 #[test]
 fn the_next_call_starts_a_dead_instance_again() {
     let fleet = usual();
@@ -335,7 +335,7 @@ fn a_refused_handshake_ends_the_program() {
     assert!(why.contains("version \"1999-01-01\""), "{why}");
 }
 
-/// Revoked at once, idle ones at once when the server stops, and nothing is started any more.
+/// On revocation at once; when the server stops, idle ones at once, and no more starts.
 #[test]
 fn instances_end_with_their_grant_and_with_the_server() {
     let fleet = usual();
@@ -356,7 +356,7 @@ fn instances_end_with_their_grant_and_with_the_server() {
     assert!(fleet.instances.settings.pool.places.is_unused());
 }
 
-/// A server fails from a failure until something works again, whoever it is for.
+/// A server is failing from a failure until the next success, of any person.
 #[test]
 fn a_server_is_failing_until_something_works() {
     let fleet = usual();
@@ -373,7 +373,7 @@ fn a_server_is_failing_until_something_works() {
     assert!(!is_failing());
 }
 
-/// The operator reads it among lines of others.
+/// The operator reads the reason on one line among others.
 #[test]
 fn the_reason_of_a_failure_is_one_line() {
     let fleet = usual();
@@ -396,7 +396,7 @@ fn a_change_is_reported_with_the_key_of_its_instance() {
     assert_eq!(changes.len(), 1);
 }
 
-/// A job that is done with an instance may ask for another: no lock is held meanwhile.
+/// A job may ask for another instance: no lock is held meanwhile.
 #[test]
 fn jobs_run_without_locks() {
     let fleet = Arc::new(usual());

@@ -2,7 +2,7 @@ use super::*;
 
 fn root(name: &str) -> PathBuf {
     let root = std::env::temp_dir().join(format!("mcp-launch-test-{name}-{}", process::id()));
-    let _ = fs::remove_dir_all(&root); // of a run whose process had the same id
+    let _ = fs::remove_dir_all(&root); // left by a run whose process had the same id
     root
 }
 
@@ -10,7 +10,7 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// P1: only what is named reaches a program; the server's own variables do not.
+/// P1: only named variables reach a program; the server's own do not.
 #[test]
 fn the_environment_is_built_from_nothing() {
     let names = [

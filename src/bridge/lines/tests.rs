@@ -25,7 +25,7 @@ fn lines_are_found_however_the_bytes_arrive() {
     check(&["", "a"], Ok(&[]));
 }
 
-/// P3: limit and limit plus one.
+/// P3: at the limit and one past it.
 #[test]
 fn a_line_has_a_limit() {
     check(&["12345678\n"], Ok(&["12345678"]));

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A page with one tool, whose schema has this many mirrored arguments.
+/// A page with one tool, whose schema has this number of mirrored arguments.
 fn page(tool: &str, mirrored: usize) -> Reply {
     let properties = (0..mirrored).map(|number| {
         let name = format!("argument-{number}");
@@ -12,7 +12,7 @@ fn page(tool: &str, mirrored: usize) -> Reply {
     serde_json::from_value(json!({ "tools": [{ "name": tool, "inputSchema": schema }] })).unwrap()
 }
 
-/// A program may list as much as it likes, page by page.
+/// A program may list any number of entries, page by page.
 #[test]
 fn remembered_names_are_bounded_per_grant() {
     let listed = Listed::default();
@@ -36,7 +36,7 @@ fn remembered_names_are_bounded_per_grant() {
     assert!(!knows(first, "again"));
 }
 
-/// A7: what a tool says of itself is asked again once its server has said that its tools have changed.
+/// A7: a tool's annotations are looked up again after the server has notified a change of its tools.
 #[test]
 fn read_only_hints_are_forgotten_when_the_tool_list_changes() {
     let listed = Listed::default();

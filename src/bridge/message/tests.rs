@@ -6,7 +6,7 @@ fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap()
 }
 
-/// The kinds of a text's messages.
+/// The kinds of the messages in a text.
 fn check(text: &str, expected: &[&str]) {
     let kind = |message: &PeerMessage<'_>| match message {
         PeerMessage::Request { id, method, .. } => format!("request {} {method}", id.get()),
@@ -36,7 +36,7 @@ fn messages_with_deviations_are_accepted() {
     );
 }
 
-/// P3: limit and limit plus one; the list of a batch's entries may be larger than its text.
+/// P3: at the limit and one past it; the list of a batch's entries may be larger than its text.
 #[test]
 fn a_batch_has_a_limit() {
     let batch = |entries: usize| {
@@ -47,7 +47,7 @@ fn a_batch_has_a_limit() {
     check(r#"[{"jsonrpc":"2.0","method":"m"}] x"#, &[]);
 }
 
-/// P3: text that is no JSON-RPC is told apart from JSON-RPC that belongs to nothing.
+/// P3: text that is not JSON-RPC is distinguished from JSON-RPC that cannot be matched.
 #[test]
 fn other_text_is_told_apart_from_invalid_json_rpc() {
     let other = [
@@ -92,7 +92,7 @@ fn for_old(params: &str, progress_token: Option<u64>) -> String {
     params.unwrap().to_raw().unwrap().get().to_owned()
 }
 
-/// Params pass as they stand: big integers, floats, order, escapes, white space in values, unknown members.
+/// Params pass unchanged: big integers, floats, order, escapes, white space in values, unknown members.
 #[test]
 fn params_pass_byte_for_byte() {
     let params = r#"{"z":9007199254740993,"a":1.10e+2,"s":"\u00e4\/","arguments":{"b":[1, 2.0],"a":18446744073709551615}}"#;

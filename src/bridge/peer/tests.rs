@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::bridge::fake::{FakeRequester, FakeTransport, Nobody, raw};
 
-/// A peer whose transport keeps what is sent.
+/// A peer whose transport records the messages.
 fn peer() -> (Arc<Peer>, Arc<FakeTransport>) {
     let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
     peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
@@ -37,7 +37,7 @@ fn requests_get_own_ids_and_results_are_forwarded_verbatim() {
     assert_eq!(peer.running(), 0);
 }
 
-/// P3: unknown, forged, repeated and late answers go nowhere.
+/// P3: unknown, forged, repeated and late answers are dropped.
 #[test]
 fn answers_that_nobody_waits_for_are_dropped() {
     let (peer, transport) = peer();
@@ -63,7 +63,7 @@ fn answers_that_nobody_waits_for_are_dropped() {
     assert_eq!(transport.take(), Vec::<String>::new());
 }
 
-/// P3: a peer that several clients share may ask on behalf of a call that was cancelled. Nobody else is asked that.
+/// P3: a peer that several clients share may ask on behalf of a cancelled call. Nobody else gets that question.
 #[test]
 fn a_late_question_reaches_no_other_client() {
     let (peer, transport) = peer();
@@ -103,7 +103,7 @@ fn progress_reaches_its_request() {
     assert_eq!(first.take(), ["result {}"], "nothing after the answer");
 }
 
-/// Log messages and questions name no request: they go to a client only if it is clear which.
+/// Log messages and questions name no request: they are passed to a client only if it is unambiguous.
 #[test]
 fn messages_without_a_request_go_to_the_only_client_with_a_call() {
     let (peer, transport) = peer();
@@ -171,7 +171,7 @@ fn the_end_of_a_peer_fails_its_running_requests() {
     assert_eq!(late, Err(Undelivered::Ended));
 }
 
-/// P3: requests that run are bounded, and one that could not be sent does not run.
+/// P3: running requests are bounded, and a request that could not be sent does not run.
 #[test]
 fn running_requests_per_peer_are_bounded() {
     let (peer, transport) = peer();

@@ -1,6 +1,6 @@
 use super::*;
 
-/// P3: banners are tolerated, a flood is not; limit and limit plus one.
+/// P3: banners are tolerated, a flood is not; at the limit and one past it.
 #[test]
 fn text_on_standard_output_is_tolerated_up_to_a_rate() {
     let mut noise = Noise::new();
@@ -22,7 +22,7 @@ fn the_last_lines_of_standard_error_are_kept() {
     assert_eq!(errors.last().last().unwrap(), "\u{fffd}\u{1b}[31m", "escaped by the log");
 }
 
-/// P3: a program that prints its environment does not bring the person's token into the log.
+/// P3: a program that prints its environment does not get the person's token into the log.
 #[test]
 fn values_of_variables_are_hidden() {
     let variable = |name: &str, value: &str| (name.to_owned(), Secret::new(value.to_owned()));
@@ -31,7 +31,7 @@ fn values_of_variables_are_hidden() {
     assert_eq!(errors.last(), ["info: TOKEN=[TOKEN] [TOKEN];"]);
 }
 
-/// P3: nor does the start of a value where a long line is cut off, whatever it ends with.
+/// P3: nor the start of a value at the cut of a long line, with any ending.
 #[test]
 fn a_line_that_is_cut_off_ends_with_no_part_of_a_value() {
     let value = "gho_0123456789\u{e4}\u{e4}";

@@ -26,7 +26,7 @@ fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
     entries
 }
 
-/// The file's one server has this text for its members, and they bring exactly these mistakes.
+/// Checks that a file with one server of these members has exactly these mistakes.
 fn check(members: &str, expected: &[&str]) {
     let texts = read(&format!(r#"{{"mcpServers":{{"s":{members}}}}}"#)).err().unwrap_or_default();
     assert_eq!(texts.len(), expected.len(), "{members}: {texts:#?}");
@@ -43,7 +43,7 @@ fn program(entry: &ServerEntry) -> &Executable {
     }
 }
 
-/// A3, A8: a server's rules are read with it, and are no part of what its programs depend on.
+/// A3, A8: a server's rules are read with it, and are not part of the digest.
 #[test]
 fn rules_are_read_with_their_server() {
     let server = |access: &str| {
@@ -150,7 +150,7 @@ fn placeholders_are_for_env_and_headers_only() {
     check(r#"{"type":"http","url":"http://h/${user.login}"}"#, &[expected]);
 }
 
-/// M5, P2: what belongs to one person does not reach a process that several use.
+/// M5, P2: values of one person do not reach a process that several share.
 #[test]
 fn personal_values_need_a_process_per_person() {
     for isolation in ["grant", "session"] {
@@ -240,7 +240,7 @@ fn names_are_path_segments() {
     }
 }
 
-/// One home for all needs one user for all.
+/// A shared home requires one user for all.
 #[test]
 fn a_range_of_users_is_for_homes_of_persons() {
     let entry = |more: &str| format!(r#"{{"command":"sh","user":"200000-200009"{more}}}"#);

@@ -6,7 +6,7 @@ fn host(root_is_fine: bool) -> BridgeHost<'static> {
     BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine, is_reserved: |_| false }
 }
 
-/// Builds the bridge of the one server.
+/// Builds the bridge of the only server.
 fn build(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
     let entry = options.entries(host).map_err(|mut errors| errors.remove(0))?.remove(0);
     options.bridge(entry, host, &InstancePool::new(options.most))
@@ -31,7 +31,7 @@ fn a_command_suffices_and_variables_are_optional() {
     assert!(bridge(&["/bin/sh"], &["A=1", "KEY", "WHO=${user.login}", "EMPTY="], |_| {}).is_ok());
 }
 
-/// The consent page names the server that a person lets a program use.
+/// The consent page names the server that the person gives access to.
 #[test]
 fn the_server_has_a_title_that_people_know() {
     let title = |options: &BridgeOptions| build(options, host(true)).unwrap().consent().title.clone();
@@ -68,7 +68,7 @@ fn an_unusable_command_or_variable_is_explained() {
     check(&["sh"], &["A=${HOME}"], "A: write ${env.HOME}");
 }
 
-/// Programs do not run as root, unless it is a trial.
+/// Programs do not run as root, except in a trial.
 #[test]
 fn programs_do_not_run_as_root() {
     if crate::sys::effective_user() != 0 {

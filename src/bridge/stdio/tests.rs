@@ -29,7 +29,7 @@ impl Receiver for Recorder {
     fn receive(&self, text: &str) -> bool {
         let is_message = text.trim_start().starts_with(['{', '[']);
         if is_message {
-            let _ = self.told.send(Told::Message(text.to_owned())); // a test that has ended reads no more
+            let _ = self.told.send(Told::Message(text.to_owned())); // fails after the end of a test
         }
         is_message
     }
@@ -127,7 +127,7 @@ fn invalid_or_excessive_output_ends_the_program() {
     assert_eq!(program.ending(), ProgramEnd::Exited(0));
 }
 
-/// P4: what does not end by the end of its input gets SIGTERM; what ignores that is killed.
+/// P4: a program that ignores the end of its input gets SIGTERM; one that ignores that is killed.
 #[test]
 fn a_program_is_ended_in_three_steps() {
     let started = clock::instant();
@@ -144,7 +144,7 @@ fn a_program_is_ended_in_three_steps() {
     assert!(started.elapsed() >= limits::bridge::CLOSE + limits::bridge::TERMINATE);
 }
 
-/// The end is noticed by the process: a grandchild that holds the pipes hides nothing.
+/// The end is detected by the process: a grandchild that holds the pipes open does not hide it.
 #[test]
 fn the_end_of_a_program_is_noticed_by_its_process() {
     let program = Program::start("(setsid sleep 1000 &); echo {}; exit 4");
@@ -164,7 +164,7 @@ fn a_program_ends_at_the_deadline_of_its_receiver() {
     assert_eq!(Program::start_until("cat >/dev/null", Some(deadline)).ending(), ProgramEnd::Exited(0));
 }
 
-/// P3: what a program does not read is bounded, and nobody waits for it.
+/// P3: the messages that a program does not read are bounded, and no sender blocks.
 #[test]
 fn a_full_pipe_refuses_and_does_not_block() {
     let program = Program::start("echo {}; exec sleep 1000");
@@ -179,7 +179,7 @@ fn a_full_pipe_refuses_and_does_not_block() {
     assert_eq!(program.ending(), ProgramEnd::Killed(15));
 }
 
-/// Bytes that the pipe had no room for arrive in their order, and before the end of the input.
+/// Bytes that did not fit into the pipe arrive in order, and before the end of the input.
 #[test]
 fn buffered_messages_are_written_before_stdin_is_closed() {
     let program = Program::start("echo {}; exec cat");
@@ -217,7 +217,7 @@ fn a_program_that_cannot_be_started_says_why() {
     assert_eq!(ending.to_string(), "it could not be started: No such file or directory (os error 2)");
 }
 
-/// A failure while a message is dealt with ends its program, and nobody waits for its answers.
+/// A panic while a message is handled ends its program, so that nobody waits for its answers.
 #[test]
 fn a_panic_in_the_receiver_ends_the_program() {
     struct Panics(Sending<ProgramEnd>);
@@ -243,7 +243,7 @@ fn a_panic_in_the_receiver_ends_the_program() {
     assert_eq!(stdio.send(text("{}".to_owned())), Err(Undelivered::Ended));
 }
 
-/// A program can open its pipes from the other side, and take or fill in what was announced to our thread.
+/// A program can open its pipes from the other side, and remove or add data after our thread was notified.
 #[test]
 fn pipes_stay_non_blocking() {
     let child = Program::launch("exec sleep 1000");

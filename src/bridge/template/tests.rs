@@ -31,7 +31,7 @@ fn a_missing_github_token_is_an_error_not_an_empty_value() {
     assert_eq!(fill("${user.id}", None), Ok("7".to_owned()));
 }
 
-/// M5: the secrets of this server cannot be named.
+/// M5: the secrets of this server cannot be referenced.
 #[test]
 fn an_invalid_placeholder_is_refused_with_an_explanation() {
     let check = |text: &str, expected: &str| {

@@ -20,7 +20,7 @@ fn urls_are_http_or_https_and_hold_no_credentials() {
     );
 }
 
-/// M5: what `${github.token}` may be sent to.
+/// M5: the URLs that `${github.token}` may be sent to.
 #[test]
 fn a_private_url_is_encrypted_or_on_this_machine() {
     let check = |text: &str, expected: bool| {

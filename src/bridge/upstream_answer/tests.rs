@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::clock;
 
-/// A stream of which each read brings so many bytes.
+/// A stream that yields this number of bytes per read.
 struct Trickle(Vec<u8>, usize);
 
 impl Read for Trickle {
@@ -26,7 +26,7 @@ fn messages(stream: &str, each_read: usize, closed: &CancelToken) -> (Vec<String
     (found, start.elapsed())
 }
 
-/// P5: all of it arrives, in its order. The pauses are for many messages: not for a long one, and not once the session is to end.
+/// P5: everything arrives, in order. Pauses are made for many messages: not for a long one, and not once the session is to end.
 #[test]
 fn a_flood_of_messages_from_an_upstream_is_paced() {
     const EVENT: &str = "data: 000\n\n";
@@ -44,7 +44,7 @@ fn a_flood_of_messages_from_an_upstream_is_paced() {
     assert_eq!(found, expected);
     assert!(took < patience, "{took:?}");
 
-    // What is no message, too, as soon as it is more than an answer can be.
+    // Also for bytes that are no message, beyond the size of any answer.
     let rest = limits::bridge::READ_PACE * 10;
     let noise = ":\n".repeat((limits::bridge::LINE_BYTES + 20 * READ_BYTES) / 2);
     let (found, took) = messages(&noise, READ_BYTES, &CancelToken::new());

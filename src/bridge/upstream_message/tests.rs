@@ -11,7 +11,7 @@ fn requests_answers_and_notifications_are_told_apart() {
     assert_eq!(outgoing(&json!({ "jsonrpc": "2.0", "id": "q", "error": {} })).request, None);
     let cancelled = json!({ "method": "notifications/cancelled", "params": { "requestId": 3 } });
     assert_eq!((outgoing(&cancelled).cancels(), outgoing(&cancelled).request), (Some(3), None));
-    // Params of a client may be anything: the upstream judges them.
+    // A client may send any params: the upstream judges them.
     assert_eq!(
         outgoing(&json!({ "id": 1, "method": "tools/call", "params": { "name": 5, "requestId": "x" } }))
             .request,
@@ -37,7 +37,7 @@ fn headers_repeat_what_the_body_says() {
     check("tools/list", json!({ "name": "x" }), None);
 }
 
-/// Arguments that 2026-07-28 repeats in headers: what is absent, null or no scalar has none.
+/// Arguments that 2026-07-28 mirrors in headers: an absent, null or non-scalar one has none.
 #[test]
 fn arguments_with_x_mcp_header_are_repeated_in_headers() {
     let schema = json!({ "type": "object", "properties": {

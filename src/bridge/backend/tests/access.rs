@@ -6,7 +6,7 @@ use super::rig::{Rig, legacy, modern, rig};
 use super::*;
 use crate::base::access::AccessRules;
 
-/// Tools on two pages, the second without an end.
+/// Tools on two pages, the second of which claims a further page.
 fn pages(message: &Value) -> Vec<String> {
     let tool = |name: &str, hint: bool| json!({ "name": name, "n": 18_446_744_073_709_551_615_u64, "annotations": { "readOnlyHint": hint } });
     let result = match (message["method"].as_str(), message["params"]["cursor"].as_str()) {
@@ -31,7 +31,7 @@ fn call(rig: &Rig, session: &str, tool: &str) -> [Value; 2] {
         .map(|request| rig.send(request).json())
 }
 
-/// A7: a page of a list has what is open of it, and the rest of the entry as the server wrote it.
+/// A7: a page of a list contains the permitted entries only, each unchanged.
 #[test]
 fn list_pages_are_filtered_by_the_access_rules() {
     let rig = rig(pages);
@@ -49,7 +49,7 @@ fn list_pages_are_filtered_by_the_access_rules() {
     assert_eq!(odd["result"]["tools"].as_array().unwrap().len(), 1, "what cannot be read is not shown");
 }
 
-/// A7: a call that is closed does not reach the server, whether there is such a tool or not.
+/// A7: a call that is not permitted does not reach the server, whether the tool exists or not.
 #[test]
 fn a_closed_call_does_not_reach_the_peer() {
     let rig = rig(pages);
@@ -63,7 +63,7 @@ fn a_closed_call_does_not_reach_the_peer() {
     assert!(!rig.peer(0).sent().iter().any(|message| message.contains(r#""name":"change""#)));
 }
 
-/// A7: whether a tool is read-only is looked up where no list has said it, on as many pages as any server has; what is not found is not.
+/// A7: whether a tool is read-only is looked up if no list has shown it, up to the page limit of any server; an unknown tool is not.
 #[test]
 fn a_tool_that_was_not_listed_is_looked_up() {
     let rig = rig(pages);

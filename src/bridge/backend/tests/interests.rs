@@ -1,9 +1,9 @@
-//! Log levels and subscriptions of clients, as the peer is told of them.
+//! Log levels and subscriptions of clients, forwarded to the peer.
 
 use super::rig::modern_peer;
 use super::*;
 
-/// The peer's messages of these methods since the last look.
+/// The peer's messages of these methods since the last call.
 fn told(rig: &Rig, index: usize, methods: &[&str]) -> Vec<Value> {
     let sent: Vec<Value> =
         rig.peer(index).sent().iter().map(|text| serde_json::from_str(text).unwrap()).collect();
@@ -43,7 +43,7 @@ fn get(rig: &Rig, user: u64, session: &str) -> Stream {
     rig.send_as(user, request.with("Mcp-Session-Id", session)).stream()
 }
 
-/// A log message while nobody calls belongs to the sessions of the grant.
+/// A log message outside of calls goes to the sessions of the grant.
 #[test]
 fn log_messages_outside_of_calls_reach_sessions_that_want_them() {
     let rig = rig(usual);
@@ -76,7 +76,7 @@ fn listen(uris: &[&str]) -> Request {
     modern("subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": uris } }))
 }
 
-/// However many clients want to hear of a resource, the peer is told once, and told again after its restart.
+/// Subscriptions of several clients to one resource are one at the peer, which gets it again after its restart.
 #[test]
 fn subscriptions_of_many_clients_share_one_at_the_peer() {
     let rig = rig(usual);
@@ -109,7 +109,7 @@ fn subscriptions_of_many_clients_share_one_at_the_peer() {
     assert_eq!(removed, ["-x://a", "-x://b"]);
 }
 
-/// Interests that a full pipe did not take are told before the next call.
+/// Interests that did not fit into a full pipe are sent before the next call.
 #[test]
 fn subscriptions_that_met_a_full_pipe_are_sent_before_the_next_call() {
     let rig = rig(usual);
@@ -122,7 +122,7 @@ fn subscriptions_that_met_a_full_pipe_are_sent_before_the_next_call() {
     assert_eq!(resources(&rig, 0), ["+x://a"]);
 }
 
-/// A peer of 2026-07-28 has one stream, with what is wanted now; one that ends at once is opened anew with the next call.
+/// A peer of 2026-07-28 has one stream with the current filter; a stream that ends at once is reopened with the next call.
 #[test]
 fn a_modern_peer_has_one_stream_of_changes() {
     let rig = rig(modern_peer);

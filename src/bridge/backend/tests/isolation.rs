@@ -1,4 +1,4 @@
-//! Who hears what, and what ends with what, where several clients share a peer or each session has its own.
+//! Addressees of messages, and the end of peers and sessions, if several clients share a peer or each session has its own.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::*;
 const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
 
 impl Rig {
-    /// The stream of a session that belongs to no request.
+    /// A session's GET stream.
     fn listen(&self, user: u64, session: &str) -> Stream {
         let request = crate::http::fake::request("GET", "/mcp").with("Accept", "text/event-stream");
         self.send_as(user, request.with("Mcp-Session-Id", session)).stream()
@@ -19,7 +19,7 @@ impl Rig {
     }
 }
 
-/// A shared peer's words about a call go to its client, those about itself to all; a question whose client cannot be known is
+/// Messages of a shared peer about a call go to its client, those about itself to all; a question whose client is unknown is
 /// refused at once.
 #[test]
 fn messages_of_a_shared_peer_reach_only_the_client_concerned() {
@@ -66,7 +66,7 @@ fn each_session_has_a_peer_and_hears_of_it_alone() {
     assert_eq!(next(&streams[0]), None, "the other heard nothing");
 }
 
-/// The session's state has gone with its program: the client is told to begin a new one, after a restart of this server, too.
+/// The session's state has ended with its program: the client has to start a new session, also after a restart of this server.
 #[test]
 fn a_session_whose_peer_has_died_is_unknown() {
     let rig = rig_of(Isolation::Session, usual);
@@ -86,7 +86,7 @@ fn a_session_whose_peer_has_died_is_unknown() {
     assert_eq!(restarted.send(legacy(&session, "ping", json!({}))).status, 200);
 }
 
-/// A person has so many requests at peers, and no more: others still get through to one that they share.
+/// Requests per person are limited, so that others still reach a peer that they share.
 #[test]
 fn one_user_cannot_occupy_a_shared_peer() {
     let rig = rig_of(Isolation::Shared, usual);

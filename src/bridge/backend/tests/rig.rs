@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// The answers of a peer to a message.
 pub(super) type Script = fn(&Value) -> Vec<String>;
 
-/// A peer that answers by a script, at once and on the thread that asks it.
+/// A scripted peer, which answers at once and on the calling thread.
 pub(super) struct ScriptedPeer {
     pub(super) script: Script,
     pub(super) receiver: Weak<dyn Receiver>,
@@ -75,7 +75,7 @@ pub(super) struct Peers {
     pub(super) script: Script,
     pub(super) mirrors_era: bool,
     pub(super) all: Arc<Mutex<Vec<Arc<ScriptedPeer>>>>,
-    /// As the program's thread does, so that receivers live.
+    /// Keeps receivers alive, as the program's thread does.
     pub(super) receivers: Arc<Mutex<Vec<Arc<dyn Receiver>>>>,
 }
 
@@ -107,7 +107,7 @@ pub(super) struct Rig {
     pub(super) access: Arc<ServerAccess>,
 }
 
-/// The usual peer: what it does depends on the tool's name.
+/// The usual peer, whose behaviour depends on the tool's name.
 pub(super) fn usual(message: &Value) -> Vec<String> {
     let id = message["id"].to_string();
     let result = |result: &str| vec![format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)];
@@ -160,16 +160,16 @@ pub(super) fn usual(message: &Value) -> Vec<String> {
             vec![elicitation(&format!("qx/{id}")), elicitation(&format!("qy/{id}"))]
         }
         (Some("tools/call"), Some("ask_twice")) => vec![elicitation(&format!("qa/{id}"))],
-        // A question's id names the call that asks.
+        // A question's id names the call that it belongs to.
         (None, _) => match message["id"].as_str().and_then(|id| id.split_once('/')) {
             Some(("qa", call)) => vec![elicitation(&format!("qb/{call}"))],
-            // Threads put the two in either order; one test has them.
+            // Two threads send them, in either order; only one test uses them.
             Some(("qx" | "qy", _)) if BOTH_ANSWERED.fetch_add(1, Ordering::SeqCst) == 0 => Vec::new(),
             Some(("q2", _)) => vec![LOG.to_owned()],
             Some((question, call)) => {
                 let answered = json!({ "content": [], "answered": message["result"] });
                 let answer = format!(r#"{{"jsonrpc":"2.0","id":{call},"result":{answered}}}"#);
-                // Our token for reports is the id of the call.
+                // Our progress token is the id of the call.
                 let report = || {
                     format!(
                         r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{call},"progress":1.10}}}}"#
@@ -227,7 +227,7 @@ pub(super) fn rig_of(isolation: Isolation, script: Script) -> Rig {
     rig_with(isolation, Peers { script, mirrors_era: false, all: Arc::default(), receivers: Arc::default() })
 }
 
-/// A rig whose peer is reached over HTTP, where it may have both eras.
+/// A rig with a peer over HTTP, which may support both eras.
 pub(super) fn rig_at_upstream(script: Script) -> Rig {
     let peers = Peers { script, mirrors_era: true, all: Arc::default(), receivers: Arc::default() };
     rig_with(Isolation::Grant, peers)
@@ -257,7 +257,7 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
     Rig { mcp, bridge, peers, access }
 }
 
-/// An answer: its status and its messages, which are read as they come.
+/// An answer: its status and its messages, which are read as they arrive.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) session: Option<String>,
@@ -288,7 +288,7 @@ impl Answer {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(super) fn until(holds: impl Fn() -> bool) {
     let deadline = clock::instant() + SOON;
     while !holds() {
@@ -367,7 +367,7 @@ impl Rig {
         Arc::clone(&self.peers.all.lock()[index])
     }
 
-    /// Waits until a peer was sent a message that contains this.
+    /// Waits until the peer gets a message that contains this.
     pub(super) fn wait_for(&self, index: usize, words: &str) -> String {
         let deadline = clock::instant() + SOON;
         loop {

@@ -3,7 +3,7 @@
 use super::rig::{modern_peer, rig_at_upstream};
 use super::*;
 
-/// Asks two questions; one that is not answered is asked again. The result says what came.
+/// Asks two questions, and repeats unanswered ones. The result repeats what arrived.
 fn asking(message: &Value) -> Vec<String> {
     let params = &message["params"];
     let asked = |keys: &[&str], state: Option<&str>| {
@@ -61,7 +61,7 @@ fn round(tool: &str, asked: &Value, answers: Value) -> Request {
     modern("tools/call", json!({ "name": tool, "inputResponses": answers, "requestState": state }))
 }
 
-/// The peer's state travels sealed, its questions and the answers as they are; what it asks again is asked again.
+/// The peer's state is sealed on its way, questions and answers are unchanged; a repeated question is passed on again.
 #[test]
 fn rounds_of_a_modern_peer_are_passed_to_a_modern_client() {
     let rig = rig(asking);
@@ -78,7 +78,7 @@ fn rounds_of_a_modern_peer_are_passed_to_a_modern_client() {
     assert_eq!(result["state"], Value::Null, "the peer gave none in its last round");
 }
 
-/// A state is good for its own person, tool and server alone, and the peer sees no other.
+/// A state is valid for its own person, tool and server only, and the peer sees no other.
 #[test]
 fn a_request_state_of_another_user_does_not_reach_the_peer() {
     let rig = rig(asking);
@@ -102,7 +102,7 @@ fn a_request_state_without_input_requests_is_forwarded() {
     assert_eq!(result["state"], "later");
 }
 
-/// A client that waits is asked on the call's stream, and the peer called again.
+/// A client that waits is asked on the call's stream, and the peer is called again.
 #[test]
 fn a_legacy_client_is_asked_on_the_calls_stream() {
     let rig = rig(asking);
@@ -126,7 +126,7 @@ fn a_legacy_client_is_asked_on_the_calls_stream() {
     assert!(error["message"].as_str().unwrap().contains("no result"), "{error}");
 }
 
-/// Rounds of a client that waits are bounded.
+/// The rounds of a client that waits are limited.
 #[test]
 fn the_number_of_questions_per_call_is_bounded() {
     let rig = rig(asking);
@@ -157,7 +157,7 @@ fn a_peer_that_asks_much_at_once_is_given_up() {
     }
 }
 
-/// A client is asked for nothing that it has not declared, and nobody for `roots`.
+/// A client is asked only in accordance with its declared capabilities, and never for `roots`.
 #[test]
 fn a_question_that_cannot_be_passed_is_a_missing_capability() {
     let rig = rig(asking);
@@ -171,7 +171,7 @@ fn a_question_that_cannot_be_passed_is_a_missing_capability() {
     assert_eq!(error["message"], "The client does not support sampling");
 }
 
-/// A client of 2026-07-28 that has read the list repeats arguments in headers; what it did not read is not judged.
+/// A client of 2026-07-28 that has read the list mirrors arguments in headers; tools that it has not read are not checked.
 #[test]
 fn mirrored_arguments_are_checked_by_the_list_that_the_client_has_read() {
     fn script(message: &Value) -> Vec<String> {
@@ -200,7 +200,7 @@ fn mirrored_arguments_are_checked_by_the_list_that_the_client_has_read() {
     assert_eq!(rig.peer(0).sent().iter().filter(|sent| sent.contains("tools/list")).count(), 1);
 }
 
-/// The peer is told of each call's client: what it can do, and which log messages it wants.
+/// The peer gets the client's capabilities and log level with each call.
 #[test]
 fn a_modern_peer_is_told_of_the_client_with_each_call() {
     let rig = rig(asking);
@@ -222,7 +222,7 @@ fn a_modern_peer_is_told_of_the_client_with_each_call() {
     assert_eq!(told(rig.send(legacy(&session, "tools/call", quiet()))).1, json!("error"));
 }
 
-/// The capabilities that each peer was begun with.
+/// The capabilities that were sent to each peer in its handshake.
 fn begun(rig: &Rig) -> Vec<Vec<String>> {
     let method =
         |text: &String| serde_json::from_str::<Value>(text).unwrap()["method"].as_str().map(str::to_owned);
@@ -232,7 +232,7 @@ fn begun(rig: &Rig) -> Vec<Vec<String>> {
     (0..peers).map(of_peer).collect()
 }
 
-/// Where the peer has both eras, each client meets its own; one that has refused an era is not asked again.
+/// If the peer supports both eras, each client gets its own; an era that was refused is not tried again.
 #[test]
 fn an_upstream_is_begun_in_the_era_of_its_client() {
     fn both(message: &Value) -> Vec<String> {
@@ -280,7 +280,7 @@ fn a_modern_program_is_started_with_server_discover_the_next_time() {
     assert_eq!((sent[0].len(), &*sent[1]), (2, &["server/discover".to_owned()][..]));
 }
 
-/// Each request of a client has a token of its own for reports of progress.
+/// Each request of a client has its own progress token.
 #[test]
 fn progress_after_an_answer_has_the_token_of_the_request_that_brought_it() {
     let rig = rig(usual);

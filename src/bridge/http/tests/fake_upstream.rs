@@ -1,4 +1,4 @@
-//! An upstream on loopback that answers by a script, one request a connection.
+//! A scripted upstream on loopback, with one request per connection.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,7 +19,7 @@ pub(super) struct Seen {
     pub(super) method: String,
     /// By their names in lower case.
     pub(super) headers: BTreeMap<String, String>,
-    /// Null where there is none.
+    /// Null if there is none.
     pub(super) body: Value,
 }
 
@@ -28,7 +28,7 @@ impl Seen {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// The JSON-RPC method, or the method of HTTP.
+    /// The JSON-RPC method, or the HTTP method.
     pub(super) fn what(&self) -> &str {
         self.body["method"].as_str().unwrap_or(&self.method)
     }
@@ -63,7 +63,7 @@ impl FakeUpstream {
         self.seen.lock().clone()
     }
 
-    /// Waits until it has got this, for the given time.
+    /// Waits up to the given time until it has received this.
     pub(super) fn wait_for(&self, what: &str, times: usize) -> Seen {
         let deadline = clock::instant() + SOON;
         loop {
@@ -105,7 +105,7 @@ fn read(stream: &TcpStream) -> Option<Seen> {
 /// Writes an answer with a body that ends with the connection.
 pub(super) fn answer(stream: &mut TcpStream, head: &str, body: &str) {
     let head = head.replace('\n', "\r\n");
-    let _ = write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n{body}"); // one that was interrupted reads no more
+    let _ = write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n{body}"); // a peer that was interrupted reads no more
 }
 
 pub(super) fn answer_json(stream: &mut TcpStream, body: &Value) {
@@ -117,7 +117,7 @@ pub(super) fn answer_events(stream: &mut TcpStream, events: &str) {
     answer(stream, "200 OK\nContent-Type: text/event-stream", events);
 }
 
-/// Waits until the other end has closed the connection.
+/// Waits until the peer has closed the connection.
 pub(super) fn wait_for_end(stream: &mut TcpStream) {
     let _ = stream.read(&mut [0]);
 }

@@ -1,8 +1,8 @@
-//! What an upstream is told of its clients' interests, beside their calls.
+//! Clients' interests outside of calls, sent to an upstream.
 
 use super::*;
 
-/// M17: what clients want to be told has a part of the queue, so that one who changes it again and again keeps no call of others out.
+/// M17: updates of interests have a bounded part of the queue, so that a client that repeats them delays no call of others.
 #[test]
 fn interests_leave_room_for_calls() {
     let (upstream, _ended) = holding(true);
@@ -13,7 +13,7 @@ fn interests_leave_room_for_calls() {
         json!({ "jsonrpc": "2.0", "id": "told", "method": "resources/subscribe", "params": params });
     let tell = |_| client.http.send(outgoing(&subscribe));
     let told = (0..limits::bridge::MESSAGES).map(tell).take_while(Result::is_ok).count();
-    assert!((1..=limits::bridge::PASSED.0 + 1).contains(&told), "{told}"); // one may be on its way
+    assert!((1..=limits::bridge::PASSED.0 + 1).contains(&told), "{told}"); // one may be in transit
     client.send(&json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call" }));
     client.end();
 }

@@ -1,4 +1,4 @@
-//! The stream that brings what an upstream says by itself.
+//! The GET stream, on which an upstream sends messages unasked.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn the_get_stream_is_read_and_resumed() {
     client.end();
 }
 
-/// A standing stream that cannot be read, unlike an answer that is none, is no reason to hear nothing more.
+/// An unreadable GET stream is opened again, unlike a response that is no event stream.
 #[test]
 fn a_get_stream_with_an_event_too_large_is_opened_again() {
     let opened = AtomicUsize::new(0);
@@ -45,7 +45,7 @@ fn a_get_stream_with_an_event_too_large_is_opened_again() {
     client.end();
 }
 
-/// An upstream that loses its session at each request, and always gives the next the same id, is listened to once.
+/// An upstream that loses its session at each request, and reuses the id, has one GET stream.
 #[test]
 fn a_renewed_session_has_one_standing_stream() {
     let (opens, opened) = unbounded();
@@ -54,7 +54,7 @@ fn a_renewed_session_has_one_standing_stream() {
             answer_events(stream, ": wait\n\n");
             opens.send(true).unwrap();
             wait_for_end(stream);
-            let _ = opens.send(false); // a test that is over
+            let _ = opens.send(false); // fails after the end of a test
         }
         "tools/call" => answer(stream, "404 Not Found", ""),
         _ => assert!(served(seen, "s-1", stream)),
@@ -68,7 +68,7 @@ fn a_renewed_session_has_one_standing_stream() {
         change.sort_unstable();
         assert_eq!(change, [false, true], "one takes the place of the other");
     }
-    // Longer than a thread pauses whose stream has ended.
+    // Longer than the pause of a thread whose stream has ended.
     let more = opened.recv_timeout(limits::bridge::PAUSE * 3);
     assert!(more.is_err(), "an earlier thread came back");
     client.end();

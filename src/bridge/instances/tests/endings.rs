@@ -1,8 +1,8 @@
-//! Causes that end instances, and what is left of them then.
+//! Causes of the end of instances, and the remaining state.
 
 use super::*;
 
-/// A call may take longer than a program is kept unused: what it was called for is not lost with its answer.
+/// The idle time starts at the end of a call, which may have taken longer than that: state behind the answer is not lost at once.
 #[test]
 fn an_instance_is_unused_from_the_end_of_its_latest_call() {
     let fleet = fleet((8, 64), IDLE);
@@ -23,8 +23,8 @@ fn an_instance_is_unused_from_the_end_of_its_latest_call() {
     }
 }
 
-/// An instance that the operator, a client or a grant's end stops while it starts has not failed, and says nothing of the next one, which SIGHUP
-/// may have made another.
+/// An instance that the operator, a client or a grant's end stops while it starts has not failed, and its description does not apply to
+/// the next one, which SIGHUP may have changed.
 #[test]
 fn an_instance_that_is_ended_while_it_starts_leaves_nothing_behind() {
     let fleet = usual();
@@ -45,7 +45,7 @@ fn an_instance_that_is_ended_while_it_starts_leaves_nothing_behind() {
     fleet.ready(&caller);
 }
 
-/// The operator restarts a server, or changes it, because it is another from then on. Whoever was served before hears of it once.
+/// After a restart or change by the operator the server may differ. Each earlier caller is notified once.
 #[test]
 fn clients_are_notified_once_of_a_restart_by_the_operator() {
     let fleet = usual();

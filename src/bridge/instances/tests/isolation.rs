@@ -1,8 +1,8 @@
-//! Who shares an instance, what ends with what, and limits that hold for all servers.
+//! Sharing of instances, what ends together, and limits for all servers.
 
 use super::*;
 
-/// P2: a person with one client program shares a process with nobody, unless the operator says so.
+/// P2: a person with one client program shares a process with nobody, unless the operator configures it.
 #[test]
 fn the_isolation_determines_which_callers_share_an_instance() {
     let callers = || {
@@ -22,7 +22,7 @@ fn the_isolation_determines_which_callers_share_an_instance() {
     check(Isolation::Shared, [0; 6]);
 }
 
-/// An instance ends with the last grant that it serves; one that all share stays.
+/// An instance ends with its last grant; one that all share stays.
 #[test]
 fn instances_end_with_their_last_grant() {
     let check = |isolation, ended: [bool; 3]| {
@@ -45,7 +45,7 @@ fn instances_end_with_their_last_grant() {
     check(Isolation::Shared, [false, false, false]);
 }
 
-/// An instance's memory of its session is lost with it, so the session ends, too.
+/// The state of a session is lost with its instance, so the session ends as well.
 #[test]
 fn a_session_and_its_instance_end_together() {
     let fleet = isolated(Isolation::Session);
@@ -72,7 +72,7 @@ fn a_session_and_its_instance_end_together() {
     );
 }
 
-/// The limits hold for all servers together, whatever their isolation.
+/// The limits hold for all servers together, with any isolation.
 #[test]
 fn servers_share_their_places() {
     let pool = InstancePool::new((2, 3));
@@ -90,7 +90,7 @@ fn servers_share_their_places() {
     assert_eq!(fleets.each_ref().map(|fleet| fleet.instances.count()), [1, 1, 0, 1]);
 }
 
-/// One that all share is nobody's: a person's limit says nothing of it.
+/// An instance that all share counts for nobody: a person's limit does not apply to it.
 #[test]
 fn shared_instances_count_only_against_the_total_limit() {
     let pool = InstancePool::new((1, 3));
@@ -103,7 +103,7 @@ fn shared_instances_count_only_against_the_total_limit() {
     assert_eq!(fleets[3].refusal(&person(1, 1)), Unavailable::TooMany, "three in all");
 }
 
-/// A child that was given a token that has been exchanged since is started anew, but not while it is used.
+/// An instance whose GitHub token has been replaced is restarted, but not during use.
 #[test]
 fn an_instance_with_an_old_token_is_replaced_when_it_is_idle() {
     let fleet = usual();
