@@ -147,10 +147,12 @@ pub(super) fn for_peer(
     progress_token: Option<u64>,
     introduction: Option<(ClientInfo, OnBehalf)>,
 ) -> Result<Members, mcp::Error> {
-    // The client's answers, and a state that is sealed by this server.
-    let mut params = params.clone().without("inputResponses").without("requestState");
-    let mut meta = params.object("_meta").unwrap_or_default();
-    meta.retain(|name| !name.starts_with(OF_HOP) && name != "progressToken");
+    // The client's answers, a state that is sealed by this server, and the request for a task: tasks are not passed on.
+    let mut params = params.clone().without("inputResponses").without("requestState").without("task");
+    let mut meta = params.object("_meta").unwrap_or_default().without("progressToken");
+    // In any case: a peer that ignores case would report progress to the token of another client's call.
+    let is_token = |name: &str| Members::is_variant(name, "progressToken");
+    meta.retain(|name| !name.to_lowercase().starts_with(OF_HOP) && !is_token(name));
     if let Some(token) = progress_token {
         meta = meta.with("progressToken", &token)?;
     }

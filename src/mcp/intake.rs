@@ -17,8 +17,11 @@ use super::methods::MethodRow;
 use crate::base::{json, limits, trace};
 use crate::http::{CallNote, Head, Response};
 
-const RULES: json::Rules =
-    json::Rules { depth: limits::JSON_DEPTH, values: limits::JSON_VALUES, is_forbidden: is_variant };
+const RULES: json::Rules = json::Rules {
+    depth: limits::JSON_DEPTH,
+    values: limits::JSON_VALUES,
+    is_forbidden: |key| Members::is_variant(key, "jsonrpc id method params result error"),
+};
 
 /// One message of a client. Params and results stay text until they are read as a type.
 #[derive(Debug)]
@@ -293,13 +296,7 @@ fn members(params: &RawValue) -> Result<Members, Error> {
     // That it is JSON was checked before.
     let members = serde_json::from_str::<Members>(params.get());
     let members = members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?;
-    // The call was judged by one spelling, and a peer in Go or C# may take the other.
-    members.check_case(&["name", "uri", "ref", "arguments", "argument"])?;
+    // What a call is judged by, and what a peer gets in a form of ours: one in Go or C# may take the other spelling.
+    members.check_case("name uri ref arguments argument _meta inputResponses requestState task")?;
     Ok(members.present())
-}
-
-/// Whether a case-insensitive parser would read `key` as a member of the envelope.
-fn is_variant(key: &str) -> bool {
-    const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-    MEMBERS.iter().any(|member| key != *member && key.eq_ignore_ascii_case(member))
 }

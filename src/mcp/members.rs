@@ -54,13 +54,17 @@ impl Members {
         self
     }
 
-    /// Checks that a case-insensitive parser would read no further member as one of these.
-    pub(super) fn check_case(&self, names: &[&str]) -> Result<(), Error> {
+    /// Checks that no reader that ignores case takes a further member for one of these.
+    pub(super) fn check_case(&self, names: &str) -> Result<(), Error> {
         const OTHER_CASE: &str = "Invalid params: a member's name is written in another case";
-        let is_variant =
-            |other: &str| names.iter().any(|name| other != *name && other.eq_ignore_ascii_case(name));
-        let has_variant = self.0.iter().any(|(other, _)| is_variant(other));
+        let has_variant = self.0.iter().any(|(other, _)| Members::is_variant(other, names));
         if has_variant { Err(Error::invalid_params(OTHER_CASE)) } else { Ok(()) }
+    }
+
+    /// Whether a reader that ignores case takes `key` for one of these words. Those of Go take `ſ` for s and the Kelvin sign for k.
+    pub(crate) fn is_variant(key: &str, names: &str) -> bool {
+        let folded = key.to_uppercase().to_lowercase();
+        names.split(' ').any(|name| key != name && folded.eq_ignore_ascii_case(name))
     }
 
     /// The text of a member.

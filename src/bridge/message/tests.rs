@@ -110,6 +110,14 @@ fn hop_by_hop_members_are_not_forwarded() {
     assert_eq!(for_old(modern, None), r#"{"name":"n"}"#);
     let traced = r#"{"_meta":{"traceparent":"00-1","io.modelcontextprotocol/logLevel":"debug"},"name":"n"}"#;
     assert_eq!(for_old(traced, None), r#"{"name":"n","_meta":{"traceparent":"00-1"}}"#);
+    assert_eq!(for_old(r#"{"name":"n","task":{"ttl":1}}"#, None), r#"{"name":"n"}"#);
+    // A peer that ignores case would take them for ours: this one for the token of whose call is the seventh.
+    for name in
+        ["ProgressToken", "progre\u{17f}\u{17f}To\u{212a}en", "IO.ModelContextProtocol/clientCapabilities"]
+    {
+        let meta = format!(r#"{{"name":"n","_meta":{{"{name}":7,"progressToken":"t"}}}}"#);
+        assert_eq!(for_old(&meta, Some(5)), r#"{"name":"n","_meta":{"progressToken":5}}"#);
+    }
 }
 
 #[test]

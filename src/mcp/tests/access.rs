@@ -145,6 +145,9 @@ fn a_second_name_in_another_case_is_refused() {
     for (method, params) in [
         ("tools/call", json!({ "name": "r_look", "Name": "w_look", "arguments": {} })),
         ("tools/call", json!({ "name": "r_look", "arguments": {}, "ARGUMENTS": { "a": "b" } })),
+        ("tools/call", json!({ "name": "r_look", "arguments": {}, "argument\u{17f}": { "a": "b" } })),
+        ("tools/call", json!({ "name": "r_look", "arguments": {}, "_Meta": { "progressToken": 7 } })),
+        ("tools/call", json!({ "name": "r_look", "arguments": {}, "RequestState": "the peer's own" })),
         ("prompts/get", json!({ "name": "r_prompt", "naMe": "w_prompt" })),
         ("resources/read", json!({ "uri": "r:index", "URI": "w:index" })),
         (
