@@ -313,11 +313,9 @@ impl Report {
             Err(errors) => self.faults.extend(errors.iter().map(ToString::to_string)),
             Ok(trials) => {
                 for (name, outcome) in trials {
-                    match outcome {
-                        // A terminal obeys control characters.
-                        Ok(offer) => {
-                            self.say(&format!("{name} offers"), offer.replace(char::is_control, "?"))
-                        }
+                    let visible = |text: String| text.replace(char::is_control, "?"); // a terminal obeys them
+                    match outcome.map(visible).map_err(visible) {
+                        Ok(offer) => self.say(&format!("{name} offers"), offer),
                         Err(why) => self.faults.push(format!("{name} cannot be used: {why}")),
                     }
                 }

@@ -284,7 +284,15 @@ fn the_operator_restarts_and_forgets_servers() {
 /// `check --start` starts each server once, says what it offers, and leaves nothing.
 #[test]
 fn check_start_tries_each_server_once() {
-    let file = ServersFile::new(&json!({ "one": peer_entry("1"), "none": { "command": "false" } }));
+    let refusals: String = (1..=2)
+        .map(|id| {
+            let error = json!({ "code": 1, "message": "\u{1b}[2J" });
+            format!("read line; echo '{}'; ", json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+        })
+        .collect();
+    let loud = json!({ "command": "bash", "args": ["-c", refusals + "cat"] });
+    let none = json!({ "command": "false" });
+    let file = ServersFile::new(&json!({ "one": peer_entry("1"), "none": none, "loud": loud }));
     let state = temporary_directory();
     let check = |file: &ServersFile| {
         let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"))
@@ -308,6 +316,7 @@ fn check_start_tries_each_server_once() {
     assert_eq!(status, Some(2), "{said}");
     for words in [
         "none cannot be used: it ended with exit status 1",
+        "loud cannot be used: initialize failed: ?[2J",
         "protocol 2025-11-25",
         "tools: echo (readOnlyHint), environment",
         "1 prompt: hello",
