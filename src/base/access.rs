@@ -167,8 +167,13 @@ impl AccessRule {
 
     /// Whether it opens a tool by its name. With [`AccessRule::read_only`] the tool has to be of that kind as well.
     pub fn opens_tool(&self, name: &str) -> bool {
-        self.tools.as_deref().is_none_or(|tools| any(tools, name))
-            && !any(self.exclude.as_deref().unwrap_or_default(), name)
+        self.tools.as_deref().is_none_or(|tools| any(tools, name)) && !self.excludes(name)
+    }
+
+    /// Whether a tool is taken out, also under a spelling that a server may take for its name: in another case, in spaces, after a NUL more.
+    fn excludes(&self, name: &str) -> bool {
+        let fold = |text: &str| text.split('\0').take(1).map(str::trim).collect::<String>().to_lowercase();
+        self.exclude.iter().flatten().any(|glob| Glob(fold(&glob.0)).matches(&fold(name)))
     }
 
     /// Whether it opens a prompt.
@@ -217,12 +222,11 @@ fn leads_elsewhere(uri: &str) -> bool {
     let once = decode(uri);
     let twice = decode(&once);
     let is_separator = |c: char| matches!(c, '/' | '\\' | '?' | '#' | ';' | ':' | '=' | '&' | ',');
-    let is_dropped = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
-    let is_dots = |segment: &str| matches!(segment.trim(), "." | "..");
     let is_misleading = |text: &str| {
-        text.contains(is_dropped)
-            || text.split(is_separator).any(is_dots)
-            || text.replace('\\', "/").replace("://", "").contains("//")
+        let rest = text.split_once(':').map_or(text, |(_, rest)| rest.strip_prefix("//").unwrap_or(rest));
+        text.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER)
+            || text.split(is_separator).any(|segment| matches!(segment.trim(), "." | ".."))
+            || rest.replace('\\', "/").replace("://", "/").contains("//")
     };
     decode(&twice) != twice || [uri, &once, &twice].into_iter().any(is_misleading)
 }
@@ -299,8 +303,7 @@ impl AccessRules {
 
     /// Whether GitHub has to be asked about groups.
     pub fn has_groups(&self) -> bool {
-        let named = self.0.iter().flatten().flat_map(|rule| &rule.allow);
-        named.into_iter().any(|rule| matches!(rule, AllowRule::Group(_)))
+        self.0.iter().flatten().flat_map(|rule| &rule.allow).any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 }
 
@@ -319,10 +322,9 @@ impl ServerAccess {
 
     /// Replaces the rules. Returns whether they changed.
     pub fn replace(&self, rules: AccessRules) -> bool {
-        let mut current = self.current.lock();
-        let has_changed = **current != rules;
-        *current = Arc::new(rules);
-        has_changed
+        let rules = Arc::new(rules);
+        let before = std::mem::replace(&mut *self.current.lock(), Arc::clone(&rules));
+        before != rules
     }
 }
 

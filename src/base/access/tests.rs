@@ -111,12 +111,28 @@ fn a_uri_with_dot_segments_matches_no_pattern() {
         "file:///srv/%2Fetc/passwd",
         "file:///srv/%252fetc/passwd",
         "file:///srv/\\etc/passwd",
+        "file:///srv/x:///etc/passwd",
+        "file:///srv/x%3A///etc/passwd",
         "PLAIN",
     ] {
         assert!(!rule.opens_resource(closed), "{closed}");
     }
     let all = only(json!({ "allow": ["any"] }));
     assert!(all.opens_resource("file:///srv/../etc"), "where nothing is closed, no pattern is asked");
+}
+
+/// A3: what is taken out is so under any spelling that a server may take for its name.
+#[test]
+fn an_excluded_tool_has_no_other_spelling() {
+    let rule = only(json!({ "allow": ["any"], "exclude": ["delete_*", "dropAll"] }));
+    for closed in
+        ["delete_a", "Delete_A", " delete_a", "delete_a\n", "dropall", "DROPALL ", "dropAll\0", "dropAll\0x"]
+    {
+        assert!(!rule.opens_tool(closed), "{closed:?}");
+    }
+    for open in ["undelete_a", "drop", "read"] {
+        assert!(rule.opens_tool(open), "{open:?}");
+    }
 }
 
 /// A3: whoever gets some of the tools gets those prompts and resources alone that are named.
