@@ -1,4 +1,4 @@
-//! The application: each request that came through a door, from its head to its answer. It uses no socket or disk, and reads a
+//! The application: each request from a door, from its head to its answer. It uses no socket or disk, and reads a
 //! clock for the log alone.
 //!
 //! The order of the checks (M1): Host, Origin, path and method, then the token or form that the route needs.
@@ -38,15 +38,15 @@ pub struct AppParts<'a> {
     pub oauth: Arc<AuthorizationServer>,
     /// The MCP servers: one without a name, or all with one. They share one set of limits.
     pub servers: Vec<McpServer>,
-    /// Where clients reach them.
+    /// Their public URL.
     pub public_url: PublicUrl,
     /// Origins of web pages that may call the API besides our own.
     pub allowed_origins: Vec<String>,
     /// Whether HTTP+SSE of 2024-11-05 is served, at `/sse` and `/message`.
     pub serves_http_sse: bool,
-    /// The proxies whose X-Forwarded-For is believed.
+    /// The proxies whose X-Forwarded-For is trusted.
     pub proxies: TrustedProxies,
-    /// The start of the request ids.
+    /// The source of the prefix of the request ids.
     pub random: &'a dyn Random,
     /// Counts the answers.
     pub metrics: Arc<Metrics>,
@@ -69,21 +69,21 @@ pub struct App {
     senders: Senders,
     ids: RequestIds,
     log: Arc<RequestLog>,
-    /// Messages above [`limits::UNCHECKED_BODY_BYTES`] that are read or wait for their answer.
+    /// Counts the messages above [`limits::UNCHECKED_BODY_BYTES`] that are being read or wait for their answer.
     large_bodies: Arc<Quota<Subject>>,
-    /// Whether the server stops.
+    /// Whether the server is stopping.
     closing: AtomicBool,
 }
 
 /// A decision on the head of a request.
 enum Decision {
-    /// The head alone decides.
+    /// The head alone determines this answer.
     Answer(Response),
     /// A body of at most `limit` bytes is read, and `then` runs. A large message takes one of its user's places.
     Read { limit: usize, place: Option<Held<Subject>>, then: Continuation },
 }
 
-/// The function that answers a whole request: for no server in particular, or for one.
+/// The function that answers a whole request: without a server, or for one.
 enum Continuation {
     Shared(fn(&AuthorizationServer, &Request) -> Response),
     OAuth(OAuthAnswer, Arc<McpServer>),
@@ -111,14 +111,14 @@ impl App {
         }
     }
 
-    /// Ends what has expired. Called every [`limits::SWEEP`].
+    /// Deletes expired grants, sessions and streams. Called every [`limits::SWEEP`].
     pub fn sweep(&self) {
         self.oauth.grants.sweep();
         self.end_unserved(); // a request that was admitted before may have opened one
         for server in self.servers() {
             let mcp = &server.mcp;
             mcp.sweep();
-            // T17: a session or stream that was opened while its grant was being ended goes with it after all.
+            // T17: also ends sessions and streams that were opened while their grant was being ended.
             for grant in mcp.grants() {
                 if !self.oauth.is_live(&server.resource, grant) {
                     mcp.end_grant(grant, Some(&server.resource.uri()));
@@ -127,7 +127,7 @@ impl App {
         }
     }
 
-    /// Name and URI of each server, if they have names.
+    /// Name and URI of each server, if servers have names.
     pub fn named_servers(&self) -> Vec<(String, Arc<str>)> {
         let servers = self.servers();
         let resources = servers.iter().map(|server| &server.resource);
@@ -138,14 +138,14 @@ impl App {
         self.servers.lock().clone()
     }
 
-    /// Replaces the servers. Requests that were admitted before are still served by those that were there then.
+    /// Replaces the servers. Requests that were admitted before are still served by the earlier ones.
     pub fn replace_servers(&self, servers: Vec<McpServer>) {
         self.oauth.replace_resources(servers.iter().map(|server| Arc::clone(&server.resource)).collect());
         *self.servers.lock() = servers.into_iter().map(Arc::new).collect();
         self.end_unserved();
     }
 
-    /// Ends the sessions and streams of servers that are gone.
+    /// Ends the sessions and streams of removed servers.
     fn end_unserved(&self) {
         let servers = self.servers();
         let served: Vec<_> = servers.iter().map(|server| server.resource.uri()).collect();
@@ -157,7 +157,7 @@ impl App {
         !self.closing.load(Ordering::Relaxed) && self.oauth.grants.is_ready()
     }
 
-    /// Ends the streams that belong to no call, because the server stops.
+    /// Ends the streams that belong to no call, for the stop of the server.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         self.servers().iter().for_each(|server| server.mcp.close());
@@ -168,7 +168,7 @@ impl App {
         self.servers().iter().for_each(|server| server.mcp.give_up());
     }
 
-    /// Ends what the backends run, all at the same time, and waits for that as long as there is time `left`.
+    /// Ends all instances of the backends at the same time, and waits for that within the time `left`.
     pub fn stop_backends(&self, left: impl Fn() -> Duration) {
         self.servers().iter().for_each(|server| server.mcp.stop_backend(Duration::ZERO));
         self.servers().iter().for_each(|server| server.mcp.stop_backend(left()));
@@ -237,7 +237,7 @@ impl App {
         }
     }
 
-    /// Decides how much body of an MCP message is read. A large body is only read for an authenticated caller: strangers
+    /// Determines the size limit for the body of an MCP message. A large body is only read for an authenticated caller: strangers
     /// must not fill memory.
     fn admit_message(&self, server: &Arc<McpServer>, route: Route, head: &Head) -> Decision {
         let endpoint = if route == Route::Mcp { Endpoint::Mcp } else { Endpoint::Sse };
@@ -268,7 +268,7 @@ impl App {
         Decision::Read { limit: limits::MCP_BYTES, place: Some(place), then }
     }
 
-    /// Serves a whole request. Returns the part that may block. Of the authorization server that is all, because it writes grants
+    /// Serves a whole request. Returns the part that may block: all of it for the authorization server, because it writes grants
     /// and calls GitHub.
     fn run(self: Arc<Self>, then: Continuation, request: Request, responder: Responder) -> Option<Blocking> {
         match then {
@@ -306,7 +306,7 @@ impl App {
 }
 
 impl Handler for App {
-    /// The one place for route look-up, decision, request id, common header fields and log line.
+    /// The only place for route look-up, decision, request id, common header fields and log line.
     fn admit(self: Arc<Self>, mut head: Head) -> Admission {
         head.peer = self.senders.sender(&head);
         let named = |name: Option<&str>| {

@@ -1,8 +1,8 @@
-//! The audit log: who did what, one JSON line per call, login, change of rules and act of the operator, and per refusal of somebody who
-//! is known. Events and fields are those of `base::log`, which has the same lines and more.
+//! The audit log: one JSON line per call, login, change of rules and operator's command, and per refusal of a known
+//! person. Events and fields are those of `base::log`, which has the same lines and more.
 //!
 //! Requests of strangers are never recorded here: they must not fill a disk. A line is one write(2) at the end of the file, made before
-//! the answer leaves. It is in the hands of the operating system then and survives the end of this process; only [`reopen`] and
+//! the answer leaves. From then on the operating system holds it, and it survives the end of this process; only [`reopen`] and
 //! [`sync`] wait for the disk.
 
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::seal::Keyring;
 
-/// The choices of the operator.
+/// The operator's options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditOptions {
     /// The file, or [`STANDARD_OUTPUT`]. Without it nothing is recorded.
@@ -35,14 +35,14 @@ pub struct AuditOptions {
     pub hashes_arguments: bool,
 }
 
-/// The path that means standard output. The log is on standard error, so that the two can be told apart.
+/// The path that means standard output. The log is on standard error, so the two are separate streams.
 const STANDARD_OUTPUT: &str = "-";
 
-/// The source of the option's value, for messages.
+/// The option and its variable, for messages.
 pub const SETTING: &str = "--audit-log or MCP_AUDIT_LOG";
 
 impl AuditOptions {
-    /// The file, unless the lines go elsewhere.
+    /// The file, unless lines go to standard output.
     pub fn file(&self) -> Option<&Path> {
         self.path.as_deref().filter(|path| *path != Path::new(STANDARD_OUTPUT))
     }
@@ -66,8 +66,8 @@ struct AuditLog {
     is_required: bool,
     /// The keys of the hash of arguments, if lines have one.
     keys: Option<Arc<Keyring>>,
-    /// Guards the end of the file. Held for the write of one line, although that is I/O: two threads must not both complete what a
-    /// full disk has cut.
+    /// Guards the end of the file. Held for the write of one line, although that is I/O: two threads must not both complete a line
+    /// that a full disk has cut.
     out: Mutex<Appender<File>>,
     written: AtomicU64,
     failed: AtomicU64,
@@ -79,9 +79,9 @@ struct AuditLog {
 #[derive(Debug)]
 pub struct Appender<W> {
     to: W,
-    /// The rest of a line that was written in part, because the disk became full. Written before anything else.
+    /// The rest of a line that was written in part, because the disk was full. Written before anything else.
     rest: Vec<u8>,
-    /// The lines that were lost since the last one that was written.
+    /// The number of lines lost since the last successful write.
     lost: u64,
 }
 
@@ -101,7 +101,7 @@ pub fn open(options: &AuditOptions, keys: &Arc<Keyring>) -> Result<(), StartupEr
     Ok(())
 }
 
-/// Opens the file that a server has made, for a command of the operator that works without one. A new file would have the wrong owner.
+/// Opens the file that a server has created, for an operator's command without a server. A new file would have the wrong owner.
 pub fn open_existing(path: &Path) -> Result<(), StartupError> {
     if let Some(out) = existing(path)? {
         install(AuditLog::new(path, out));
@@ -109,7 +109,7 @@ pub fn open_existing(path: &Path) -> Result<(), StartupError> {
     Ok(())
 }
 
-/// The file as it can be appended to, if there is one. Changes nothing.
+/// The existing file, opened for appending, if there is one. Changes nothing.
 pub fn existing(path: &Path) -> Result<Option<Appender<File>>, StartupError> {
     match open_file(path, false) {
         Ok(out) => Ok(Some(out)),
@@ -134,7 +134,7 @@ fn open_file(path: &Path, creates: bool) -> io::Result<Appender<File>> {
     } else {
         let file = OpenOptions::new().read(true).append(true).create(creates).mode(0o600).open(path)?;
         let found = file.metadata()?;
-        // Calls must not wait for the reader of a pipe.
+        // Non-blocking: calls must not wait for the reader of a pipe.
         if !found.is_file() && !found.file_type().is_char_device() {
             return Err(io::Error::other("it is not a regular file"));
         }
@@ -142,7 +142,7 @@ fn open_file(path: &Path, creates: bool) -> io::Result<Appender<File>> {
         if let Some(end) = found.len().checked_sub(1) {
             file.read_exact_at(&mut last, end)?;
         }
-        // A line that was cut by the end of the machine stays alone.
+        // Terminates a line that a crash of the machine has cut.
         rest.extend((last != [b'\n']).then_some(b'\n'));
         file
     };
@@ -160,7 +160,7 @@ pub fn reopen() {
 pub fn sync() {
     if let Some(audit) = current() {
         let mut out = audit.out.lock();
-        let _ = out.finish().and_then(|()| out.to.sync_data()); // nothing is left to be done about it
+        let _ = out.finish().and_then(|()| out.to.sync_data()); // errors cannot be handled any more
     }
 }
 
@@ -190,7 +190,7 @@ pub fn begin<'a>(fields: impl Iterator<Item = Field<'a>>) -> bool {
     required.is_none_or(|audit| audit.append("request.begun", &fields.collect::<Vec<_>>()))
 }
 
-/// The lines so far by what became of them, if there is an audit log.
+/// The number of lines by outcome, if there is an audit log.
 pub fn counts() -> Option<[(&'static str, u64); 2]> {
     let audit = current()?;
     Some(
@@ -199,7 +199,7 @@ pub fn counts() -> Option<[(&'static str, u64); 2]> {
     )
 }
 
-/// The keyed hash of a JSON value, if lines have one.
+/// The keyed hash of a JSON value, if hashes are enabled.
 pub fn hash(json: &str) -> Option<String> {
     current()?.hash(json)
 }
@@ -242,15 +242,15 @@ impl AuditLog {
         }
     }
 
-    /// Equal values have equal hashes until the key is rotated. Without the key file nobody can tell whether a guess at the value is
-    /// right.
+    /// Equal values have equal hashes until the key is rotated. Without the key, a guess at the value cannot be
+    /// verified.
     fn hash(&self, json: &str) -> Option<String> {
         let hash = self.keys.as_ref()?.hash(&[b"audit.arguments", canonical(json).as_bytes()])?;
         let (half, _) = hash.split_at(16);
         Some(base64url(half))
     }
 
-    /// Returns whether the line is in the file.
+    /// Records a line. Returns whether it is in the file.
     fn append(&self, event: &'static str, fields: &[Field<'_>]) -> bool {
         let line = log::record(event, fields);
         let outcome = self.out.lock().append(&line);
@@ -273,7 +273,7 @@ impl AuditLog {
 }
 
 impl<W: Write> Appender<W> {
-    /// Appends a line. What a full disk takes of it only in part is completed later: no other line begins within it.
+    /// Appends a line. If a full disk takes only a part of it, the rest is written later, before any other line.
     fn append(&mut self, line: &str) -> io::Result<()> {
         let begun = self.begin(line);
         if begun.is_err() {
@@ -283,7 +283,7 @@ impl<W: Write> Appender<W> {
         self.finish()
     }
 
-    /// Writes a line, or its first part. A line that tells how many were lost stands before it.
+    /// Writes a line, or its first part, preceded by a line with the number of lost lines, if any.
     fn begin(&mut self, line: &str) -> io::Result<()> {
         self.finish()?;
         let lost = (self.lost > 0).then(|| log::record("audit.lost", &[Field::Count(self.lost)]));

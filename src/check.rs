@@ -1,4 +1,4 @@
-//! The report of `check`: the meaning of a configuration in words, its risks, and whether a server would start with it. Reads
+//! The report of `check`: a description of the configuration, its risks, and whether a server would start with it. Reads
 //! files and changes nothing.
 
 use std::fmt::{self, Write as _};
@@ -19,11 +19,11 @@ use crate::sys;
 /// The findings.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Lines of a topic and a text.
+    /// Lines of a label and a text.
     facts: String,
-    /// Paragraphs that say what is unsafe or unusual, and what to do about it.
+    /// Paragraphs that describe an unsafe or unusual setting, and its correction.
     warnings: String,
-    /// Why the server would not start.
+    /// The reasons why the server would not start.
     faults: Vec<String>,
 }
 
@@ -174,7 +174,7 @@ impl Report {
         if let Some(url) = &files.store.url {
             self.say("grants are kept at", url.as_str());
             let uri = Uri::split(url.as_str());
-            // A user may stand before the host.
+            // The authority may contain a user before the host.
             let server = Uri { authority: uri.authority.and_then(|text| text.rsplit('@').next()), ..uri };
             let is_plain = ["valkey", "redis"].iter().any(|scheme| uri.scheme.eq_ignore_ascii_case(scheme));
             if is_plain && !server.host().is_some_and(is_loopback_host) {

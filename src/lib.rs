@@ -31,7 +31,7 @@
 //! }
 //! ```
 //!
-//! [`mcp`] has the other things that a server can offer: prompts, resources, tasks, questions to the person. [`github`] is the client
+//! [`mcp`] has the other features of a server: prompts, resources, tasks, elicitation and sampling. [`github`] is the client
 //! for tools that call GitHub. The README has the options and the commands of the operator, ARCHITECTURE.md the code map.
 
 // The conformance tools are an example of the public API, and the tests of `mcp` use them as such.

@@ -21,7 +21,7 @@ use crate::trust;
 
 pub mod report;
 
-/// Carries out a command, in the running server or without one.
+/// Executes a command, in the running server or without one.
 pub fn operate(command: &OperatorCommand) -> Result<Outcome, StartupError> {
     let perform = || perform(&command.operation, &command.files);
     let Some(path) = &command.file else { return perform() };
@@ -30,9 +30,9 @@ pub fn operate(command: &OperatorCommand) -> Result<Outcome, StartupError> {
         let why = format!("the copy cannot be written to {path}: {error}. Name a file that is not there yet");
         StartupError::new(why)
     };
-    // First, so that nothing is copied, and recorded, that cannot be put there.
+    // First, so that no copy is made and recorded if the target cannot be created.
     let file = store::create_new(path).map_err(failed)?;
-    // Root may run this on another user's server, whose answer is not believed: the copy has a fixed name.
+    // Root may run this on another user's server, whose answer is untrusted: the copy has a fixed name.
     let copy = command.files.directory.join(operator::COPY);
     let outcome = perform().and_then(|outcome| store::deliver(&copy, file).map_err(failed).map(|()| outcome));
     outcome.inspect_err(|_| store::withdraw(path))
@@ -53,11 +53,11 @@ fn nothing_there(files: &StateFiles) -> StartupError {
     StartupError { cause: Cause::Missing, ..StartupError::new(text) }
 }
 
-/// Advice where no server is found.
+/// Advice for the case that no server is found.
 const OTHER_DIRECTORY: &str =
     "name another with --state-dir (the demo's is `demo` in the one that it is given)";
 
-/// Adapts the advice of a start to a command. To give the state to another user would keep the server from it.
+/// Adapts the advice of a start to a command. Changing the owner of the state would keep the server from it.
 fn advised(error: StartupError) -> StartupError {
     if error.cause != Cause::Denied {
         return error;
@@ -65,7 +65,7 @@ fn advised(error: StartupError) -> StartupError {
     StartupError { advice: "Run the command as root or as the server's user".to_owned(), ..error }
 }
 
-/// Works on the files themselves. No server runs, and none can start meanwhile: the directory is locked by us.
+/// Works on the files themselves. No server runs, and none can start meanwhile: we hold the lock of the directory.
 fn here(
     operation: &Operation,
     files: &StateFiles,
@@ -101,7 +101,7 @@ fn here(
     operator.perform(operation)
 }
 
-/// Asks the running server, however long it takes: ending many grants is many writes, and the operator can interrupt.
+/// Asks the running server, without a time limit: ending many grants takes many writes, and the operator can interrupt.
 fn ask(operation: &Operation, socket: &Path) -> Result<Outcome, StartupError> {
     let failed = |error: io::Error| {
         StartupError::new(format!(
@@ -132,7 +132,7 @@ fn exchange(socket: &Path, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     capped::read_from(stream, limits::OPERATOR_ANSWER_BYTES)
 }
 
-/// Asks a server whether it is up: at its URL, or else over the operator's socket.
+/// Checks whether a server is up: at its URL, or else over the operator's socket.
 pub fn health(probe: &Probe) -> Result<(), StartupError> {
     let (place, status) = match &probe.url {
         Some(url) => (url.clone(), trust::status(&format!("{}/healthz", url.trim_end_matches('/')))),
@@ -173,9 +173,9 @@ fn within<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
     let (sender, answer) = channel();
-    // A thread, since connecting to a server that hangs can block for ever and std has no limit for that. Ends with the process.
+    // A thread, because connecting to a hung server can block for ever and std has no timeout for that. Ends with the process.
     let answering = thread::Builder::new().name("health".to_owned());
-    // Perhaps nobody waits for it any more.
+    // The receiver may have given up.
     answering.spawn(move || drop(sender.send(work()))).map_err(|error| error.to_string())?;
     answer.recv_timeout(patience).map_err(|_| "no answer in time".to_owned())
 }

@@ -1,9 +1,9 @@
-//! From a method and a raw path to a route, and to the MCP server that it is of. Exact matches only: nothing is decoded or
+//! From a method and a raw path to a route, and to its MCP server. Exact matches only: nothing is decoded or
 //! normalised (H8).
 
 use crate::http::{Head, Method};
 
-/// Everything that this server answers.
+/// All routes of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// The page for a person who opens the server in a browser.
@@ -40,7 +40,7 @@ pub enum Route {
     SseMetadata,
 }
 
-/// The kind of client that a route is for.
+/// The kind of client of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
     /// A person.
@@ -53,23 +53,23 @@ pub enum RouteKind {
     Metadata,
     /// A client that registers, or trades tokens.
     OAuth,
-    /// A client with an access token.
+    /// A client that sends an access token.
     Mcp,
 }
 
-/// Why there is no route.
+/// The reasons for a request without a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoute {
-    /// Nothing has this path.
+    /// The path is unknown.
     NotFound,
-    /// The path takes other methods: these, as an Allow field lists them.
+    /// The path supports other methods: these, as the value of an Allow field.
     MethodNotAllowed(&'static str),
 }
 
 /// The path of [`Route::Message`].
 pub const MESSAGE: &str = "/message";
 
-/// Every path below the URL of a server, or of all. Clients join paths to a server's URL with and without a slash.
+/// Every path below the URL of a server, or shared by all. Clients join paths to a server's URL with and without a slash.
 const PATHS: [(&str, Route); 21] = [
     ("/mcp", Route::Mcp),
     ("/mcp/", Route::Mcp),
@@ -136,7 +136,7 @@ impl Route {
             return Err(NoRoute::NotFound);
         }
         let method = head.method.as_str();
-        // Some clients ask by HEAD whether a login is needed; the application answers with the challenge, or 405.
+        // Some clients use HEAD to find out whether a login is needed; the application answers with the challenge, or 405.
         let asks_for_challenge = head.method == Method::Head && route.kind() == RouteKind::Mcp;
         if asks_for_challenge || route.methods().split(", ").any(|allowed| allowed == method) {
             Ok((route, server))
@@ -145,7 +145,7 @@ impl Route {
         }
     }
 
-    /// The name in log and metrics, who asks for it, and its methods as an Allow field lists them.
+    /// The name in log and metrics, the kind of client, and the methods as the value of an Allow field.
     fn row(self) -> (&'static str, RouteKind, &'static str) {
         match self {
             Route::Home => ("home", RouteKind::Page, "GET, HEAD"),
@@ -172,12 +172,12 @@ impl Route {
         self.row().0
     }
 
-    /// The kind of client that it is for.
+    /// The kind of its client.
     pub fn kind(self) -> RouteKind {
         self.row().1
     }
 
-    /// The methods of its path, as an Allow field lists them.
+    /// The methods of its path, as the value of an Allow field.
     pub fn methods(self) -> &'static str {
         self.row().2
     }
@@ -201,7 +201,7 @@ impl Route {
     }
 }
 
-/// Splits the path of a well-known document from that of the server or resource behind it (RFC 8414 section 3.1). The first is
+/// Splits the path of a well-known document from that of the server or resource after it (RFC 8414 section 3.1). The first is
 /// empty in other paths.
 fn split_document(path: &str) -> (&str, &str) {
     const WELL_KNOWN: &str = "/.well-known/";

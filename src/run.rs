@@ -1,4 +1,4 @@
-//! The program around a server: options, signals, what is printed. The whole `main` of a server with tools of its own.
+//! The program around a server: options, signals, output. The whole `main` of a server with tools of its own.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -30,14 +30,14 @@ pub fn main() -> ExitCode {
     run("mcp-oauth-server", env!("CARGO_PKG_VERSION"), demo::tools)
 }
 
-/// Does what the command line, the environment and the configuration file ask for: serves until SIGTERM or SIGINT, or prints
+/// Executes the command line with the environment and the configuration file: serves until SIGTERM or SIGINT, or prints
 /// help.
 ///
-/// `name` is what help and messages call the program, and the name of the directory in which it keeps its state unless told
-/// otherwise: letters, digits, hyphens and underscores. Once it has users, it stays. `version` is what `--version` prints.
-/// `backend` makes the tools; it is given the client for GitHub's API. The exit status is 0 after a clean stop, 2 if the
-/// server could not start or go on, with a line on standard error that says what to do. A command of the operator ends with 0 when
-/// it is done, 1 when what it names or asks about is not there, 2 when it could not be done.
+/// `name` is the program's name in help and messages, and the name of the directory in which it keeps its state by
+/// default: letters, digits, hyphens and underscores. Do not change it once there are users. `version` is what `--version` prints.
+/// `backend` creates the tools; it is given the client for GitHub's API. The exit status is 0 after a clean stop, 2 if the
+/// server could not start or continue, with a line on standard error that says what to do. A command of the operator ends with 0 on
+/// success, 1 if the thing that it names or asks about does not exist, 2 on failure.
 pub fn run<B, E>(
     name: &'static str,
     version: &'static str,
@@ -73,7 +73,7 @@ fn perform(
         Invocation::Check(config) => check(&config, tools)?,
         Invocation::Operate(command) => return Ok(operate(name, &command)?),
         Invocation::Health(probe) => {
-            // 1 where the server is not up, as container runtimes expect.
+            // 1 if the server is not up, as container runtimes expect.
             if let Err(error) = operate::health(&probe) {
                 report_errors(name, &[error]);
                 return Ok(ExitCode::FAILURE);
@@ -88,9 +88,9 @@ fn unservable(error: &dyn Display) -> StartupError {
     StartupError::new(format!("the tools cannot be served: {error}"))
 }
 
-/// Prints errors, one a line.
+/// Prints errors, one per line.
 fn report_errors(program: &str, errors: &[StartupError]) {
-    // If standard error is closed there is nobody to tell.
+    // Errors of standard error itself cannot be reported.
     let _ = errors.iter().try_for_each(|error| writeln!(std::io::stderr(), "{program}: {error}"));
 }
 
@@ -104,7 +104,7 @@ fn operate(name: &str, command: &OperatorCommand) -> Result<ExitCode, StartupErr
     // The command prints its result; the running server logs the operation.
     log::set_quiet(true);
     let outcome = match operate::operate(command) {
-        // No server of this name, or none that runs because none has ever run.
+        // No server of this name, or no running server because none has ever run.
         Err(error)
             if error.cause == Cause::Missing
                 && matches!(command.operation, Operation::Status | Operation::RestartServer(_)) =>
@@ -119,7 +119,7 @@ fn operate(name: &str, command: &OperatorCommand) -> Result<ExitCode, StartupErr
     Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Prints what the configuration means.
+/// Prints the meaning of the configuration.
 fn check(config: &Config, tools: MakeBackend<'_>) -> Result<(), StartupError> {
     log::set_quiet(true);
     let report = check::check(config, tools);
@@ -131,14 +131,14 @@ fn check(config: &Config, tools: MakeBackend<'_>) -> Result<(), StartupError> {
 }
 
 fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<StartupError>> {
-    // Before any thread is started, so that every one of them leaves the signals to this one.
+    // Before any thread is started, so that all of them inherit the blocked signals.
     let next_signal = sys::block_signals();
     log::set_format(config.log_format);
-    // Dropped last: it writes to the last line.
+    // Dropped last: it writes the last log line.
     let _writer = log::Writer::start().map_err(serve::no_threads)?;
     let simulated = config.is_demo.then(|| SimulatedGitHub::start(&mut config.github)).transpose()?;
     if config.bridge.programs() > 0 {
-        // Programs of the same user must not read the keys out of this process.
+        // Programs of the same user must not read the keys from this process.
         sys::hide_memory();
     }
     let server = Server::start(&config, tools)?;
@@ -146,7 +146,7 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
         let url = config.github.url.to_string();
         let fields = [log::Field::Url(&url), log::Field::Hint("anyone can log in as anyone")];
         log::warn("simulated.github", &fields);
-        // Without standard output nobody wants to read it.
+        // Output errors are ignored: nobody reads it then.
         let servers = server.named_servers();
         let _ = print(&simulation::next_steps(&config::command_line(), server.public_url(), &servers));
     }
@@ -181,15 +181,15 @@ fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config
     }
 }
 
-/// The options that SIGHUP takes over from the configuration file.
+/// The options that SIGHUP rereads from the configuration file.
 const RELOADED: [&str; 2] = ["MCP_ALLOW", "MCP_DENY_CLIENTS"];
 
-/// Reads the configuration file again and logs the result. The rules in it take effect; every other change waits for the next
-/// start. A file that cannot be used changes nothing.
+/// Rereads the configuration file and logs the result. The rules in it take effect; every other change waits for the next
+/// start. An unusable file changes nothing.
 fn reload_rules(server: &Server, config: &Config, file: &Path) {
     let new = match config::from_process(config.program) {
         Ok(Invocation::Serve(new)) => new,
-        // The command line is the one that was told to serve.
+        // Cannot happen: the running server's command line is one that serves.
         Ok(Invocation::Check(_) | Invocation::Health(_) | Invocation::Operate(_) | Invocation::Print(_)) => {
             return;
         }

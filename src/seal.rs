@@ -1,5 +1,5 @@
-//! Sealed values: what must survive between requests travels with the client or the browser, encrypted and
-//! authenticated under the server's key, so that a request that nobody has authenticated stores nothing here.
+//! Sealed values: state that must survive between requests is kept by the client or the browser, encrypted and
+//! authenticated under the server's key, so that an unauthenticated request stores nothing here.
 //!
 //! A sealed value is `PREFIX base64url(salt(16) ciphertext tag(16))`. HKDF-SHA256 derives a key for that one value from
 //! the server's key, the type's prefix and the salt, so there is no nonce to count (it is always zero) and a value of one
@@ -17,32 +17,32 @@ use crate::base::random::Random;
 use crate::base::secret::Secret;
 
 const SALT_BYTES: usize = 16;
-/// A salt, a prefix and their lengths fit without growing.
+/// The initial capacity: a salt, a prefix and their lengths fit.
 const USUAL_INFO_BYTES: usize = 64;
 
-/// A type that travels sealed.
+/// A type that can be sealed.
 pub trait Sealed: Serialize + DeserializeOwned {
-    /// The start of every sealed value of this type. Part of what is authenticated.
+    /// The prefix of every sealed value of this type. It is authenticated.
     const PREFIX: &'static str;
 
-    /// When the value is worth nothing any more; `None` for as long as the key.
+    /// When the value expires; `None` if it is valid as long as the key.
     fn expires(&self) -> Option<Timestamp>;
 }
 
-/// Why a sealed value did not open. Clients are never told which.
+/// The reason why a sealed value did not open. Clients never learn which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealError {
-    /// It is of another type, or no text that this server ever wrote.
+    /// It is of another type, or not the form of a sealed value.
     Malformed,
     /// It was changed, or sealed under a key that this server does not have.
     Forged,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
 /// The server's keys: the first seals, all open.
 pub struct Keyring {
-    /// Guards which keys these are, for a rotation while the server runs; held to copy the pointer. Never empty: checked
+    /// Guards the pointer to the keys, for a rotation while the server runs; held to copy the pointer. Never empty: checked
     /// by [`Keyring::new`].
     keys: RwLock<Arc<[hkdf::Prk]>>,
 }
@@ -71,7 +71,7 @@ impl Keyring {
         (!keys.is_empty()).then(|| Keyring { keys: RwLock::new(keys.iter().map(extract).collect()) })
     }
 
-    /// From now on these are the keys: what is sealed next is sealed with the first of them.
+    /// Replaces the keys: values are sealed with the first of them from now on.
     pub fn replace(&self, new: Keyring) {
         let new = new.keys.into_inner().unwrap_or_else(PoisonError::into_inner);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = new;
@@ -81,8 +81,8 @@ impl Keyring {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// 32 bytes that only this key and `info` give, under each key, the sealing one first. For secrets that need not be
-    /// stored because they can be computed again.
+    /// 32 bytes derived from `info` with each key, the sealing one first. For secrets that need not be
+    /// stored because they can be derived again.
     #[must_use]
     pub fn derive(&self, info: &[&[u8]]) -> Vec<Secret<[u8; 32]>> {
         self.keys().iter().map(|key| Secret::new(expand(key, info.iter().copied()))).collect()
@@ -162,7 +162,7 @@ pub fn seal<T: Sealed>(keys: &Keyring, value: &T, random: &dyn Random) -> String
 /// Opens a sealed value.
 ///
 /// # Errors
-/// [`SealError`]; none of them is to be told to whoever sent the value.
+/// [`SealError`]; the sender of the value must not learn which.
 pub fn open<T: Sealed>(keys: &Keyring, text: &str, now: Timestamp) -> Result<T, SealError> {
     let body = text.strip_prefix(T::PREFIX).ok_or(SealError::Malformed)?;
     let sealed = from_base64url(body).ok_or(SealError::Malformed)?;
@@ -174,7 +174,7 @@ pub fn open<T: Sealed>(keys: &Keyring, text: &str, now: Timestamp) -> Result<T, 
     }
 }
 
-/// `#[serde(with = "seal::secret_bytes")]`: how a secret of 32 bytes travels inside a sealed value, and nowhere else.
+/// `#[serde(with = "seal::secret_bytes")]`: the form of a 32-byte secret inside a sealed value, and nowhere else.
 pub mod secret_bytes {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -185,7 +185,7 @@ pub mod secret_bytes {
     /// Writes the secret as base64url.
     ///
     /// # Errors
-    /// The serializer's.
+    /// Errors of the serializer.
     pub fn serialize<S: Serializer>(secret: &Secret<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&base64url(secret.expose()))
     }
@@ -193,7 +193,7 @@ pub mod secret_bytes {
     /// Reads what [`serialize`] wrote.
     ///
     /// # Errors
-    /// The deserializer's, or that it is not 32 bytes.
+    /// Errors of the deserializer, or a length other than 32 bytes.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<[u8; 32]>, D::Error> {
         let json::Text(text) = Deserialize::deserialize(deserializer)?;
         let bytes = from_base64url(&text).and_then(|bytes| bytes.try_into().ok());
@@ -201,8 +201,8 @@ pub mod secret_bytes {
     }
 }
 
-/// `#[serde(with = "seal::secret_text")]`: how a secret text is written into what is then encrypted, or answered to the operator on
-/// their socket, and nowhere else.
+/// `#[serde(with = "seal::secret_text")]`: the form of a secret text inside data that is then encrypted, or in an answer to the operator
+/// over their socket, and nowhere else.
 pub mod secret_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -211,7 +211,7 @@ pub mod secret_text {
     /// Writes the text.
     ///
     /// # Errors
-    /// The serializer's.
+    /// Errors of the serializer.
     pub fn serialize<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(secret.expose())
     }
@@ -219,7 +219,7 @@ pub mod secret_text {
     /// Reads a text.
     ///
     /// # Errors
-    /// The deserializer's.
+    /// Errors of the deserializer.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
         String::deserialize(deserializer).map(Secret::new)
     }
@@ -233,7 +233,7 @@ pub mod secret_text {
         /// Writes the text, or null.
         ///
         /// # Errors
-        /// The serializer's.
+        /// Errors of the serializer.
         pub fn serialize<S: Serializer>(
             secret: &Option<Secret<String>>,
             serializer: S,
@@ -247,7 +247,7 @@ pub mod secret_text {
         /// Reads a text or null.
         ///
         /// # Errors
-        /// The deserializer's.
+        /// Errors of the deserializer.
         pub fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Secret<String>>, D::Error> {

@@ -12,7 +12,7 @@ pub fn set_up_libc() {
     // SAFETY: it sets a number of the allocator.
     let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
-    // SAFETY: two NUL-terminated strings that live for ever; no other thread runs yet.
+    // SAFETY: two NUL-terminated strings with static lifetime; no other thread runs yet.
     let _ = unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
 }
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
@@ -20,7 +20,7 @@ unsafe extern "C" {
     fn __nss_configure_lookup(db: *const libc::c_char, spec: *const libc::c_char) -> libc::c_int;
 }
 
-/// Blocks SIGINT, SIGTERM and SIGHUP in this thread and all it starts, and gives a function that waits for the next.
+/// Blocks SIGINT, SIGTERM and SIGHUP in this thread and all that it starts, and returns a function that waits for the next.
 pub fn block_signals() -> impl Fn() -> i32 + Send {
     // SAFETY: zeros are an empty set on Linux; every pointer is to a live local, or null; the words are known ones.
     let set = unsafe {
@@ -47,7 +47,7 @@ pub(crate) fn request_stop() {
 /// Raises the soft limit of open descriptors to the hard one and returns it; the caps on connections stay below it.
 pub fn raise_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: each call reads or writes one live rlimit. The second is never refused: anybody may.
+    // SAFETY: each call reads or writes one live rlimit. The second never fails: any process may raise its soft limit.
     unsafe {
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         limit.rlim_cur = limit.rlim_max;
@@ -56,14 +56,14 @@ pub fn raise_descriptor_limit() -> u64 {
     }
 }
 
-/// Gives the system back what the heap does not use, wherever in the heap it is; glibc by itself gives back the end alone.
+/// Returns unused heap memory to the system, from anywhere in the heap; glibc by itself returns only its end.
 pub fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes the locks that it needs.
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
-/// For each socket, whether one of its events (`libc::POLL…`) or its end is there, waiting `millis` at most (-1: for ever).
+/// For each socket, whether one of these events (`libc::POLL…`) or its end has occurred. Waits at most `millis` (-1: without limit).
 pub fn are_ready(sockets: &[(impl AsFd, i16)], millis: i32) -> Vec<bool> {
     let fds = sockets.iter().map(|(socket, events)| (socket.as_fd().as_raw_fd(), *events));
     let mut entries: Vec<_> = fds.map(|(fd, events)| libc::pollfd { fd, events, revents: 0 }).collect();
@@ -72,7 +72,7 @@ pub fn are_ready(sockets: &[(impl AsFd, i16)], millis: i32) -> Vec<bool> {
     entries.iter().map(|entry| entry.revents != 0).collect()
 }
 
-/// Sets one integer option of a socket. Linux copies a listener's options to each socket it accepts.
+/// Sets one integer option of a socket. Linux copies a listener's options to each accepted socket.
 pub fn set_option(socket: &impl AsFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     let (fd, value) = (socket.as_fd().as_raw_fd(), &raw const value);
     // SAFETY: the value is a live integer of four bytes.
@@ -84,18 +84,18 @@ fn done(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Takes over a listener by its number: one of systemd's, or one of std's, whose backlog of 128 is too short for a burst.
+/// Takes over a listener by its number, with a new backlog: one of systemd's, or one of std's, whose 128 are too few for a burst.
 pub(crate) fn adopt_listener(fd: i32, backlog: i32) -> io::Result<OwnedFd> {
-    // SAFETY: listen takes any number, and fails unless it is an open socket; that it is nobody else's, the caller knows.
+    // SAFETY: listen accepts any number, and fails unless it is an open socket; the caller knows that nothing else owns it.
     unsafe { done(libc::listen(fd, backlog)).map(|()| OwnedFd::from_raw_fd(fd)) }
 }
 
-/// Closes this process's memory and environment to others of the same user: `ptrace`, `/proc/PID/mem`, `/proc/PID/environ`.
+/// Denies access to this process's memory and environment to others of the same user: `ptrace`, `/proc/PID/mem`, `/proc/PID/environ`.
 pub(crate) fn hide_memory() {
-    let _ = set_process(libc::PR_SET_DUMPABLE, 0); // it cannot fail
+    let _ = set_process(libc::PR_SET_DUMPABLE, 0); // cannot fail
 }
 
-/// Sets a property of this process or thread. The kernel reads five words; a variadic `int` fills one in part.
+/// Sets a property of this process or thread. The kernel reads five words; a variadic `int` fills only part of one.
 fn set_process(option: i32, argument: i32) -> io::Result<()> {
     let (argument, none): (libc::c_ulong, libc::c_ulong) = (argument.unsigned_abs().into(), 0);
     // SAFETY: integer arguments.
@@ -108,8 +108,8 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Prepares this process for starting one program and outliving all that it starts: a session of its own, orphans become its
-/// children, no core files, files for the owner only, no privileges gained by `exec`, nor kept: with the capabilities that systemd
+/// Prepares this process for starting one program and outliving all its descendants: a session of its own, orphans become its
+/// children, no core files, files for the owner only, no privileges gained by `exec` or inherited: with the capabilities that systemd
 /// gives a server to bind a port or change users, a program could do the same.
 pub(crate) fn become_guardian() -> io::Result<()> {
     hide_memory();
@@ -125,20 +125,20 @@ pub(crate) fn become_guardian() -> io::Result<()> {
     set_process(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
-/// Says whether a descriptor is closed by `exec`.
+/// Sets whether a descriptor is closed by `exec`.
 pub(crate) fn close_on_exec(fd: i32, close: bool) -> io::Result<()> {
     // SAFETY: integer arguments; a number that is no descriptor is an error.
     done(unsafe { libc::fcntl(fd, libc::F_SETFD, if close { libc::FD_CLOEXEC } else { 0 }) })
 }
 
-/// Has the program of `command` inherit a descriptor under its number.
+/// Lets the program of `command` inherit a descriptor under its number.
 pub(crate) fn inherit(command: &mut Command, fd: &impl AsFd) {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: between fork and exec it makes one system call and allocates nothing.
     unsafe { command.pre_exec(move || close_on_exec(fd, false)) };
 }
 
-/// Has the program of `command` start with no signal blocked, and killed when the thread that starts it ends.
+/// Starts the program of `command` with no signal blocked, and with SIGKILL when the thread that starts it ends.
 pub(crate) fn die_with_parent(command: &mut Command) {
     // SAFETY: between fork and exec it makes two system calls and allocates nothing; zeros are an empty set on Linux.
     unsafe {
@@ -150,10 +150,10 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     };
 }
 
-/// Takes over a descriptor that this process was started with.
+/// Takes ownership of a descriptor that this process inherited.
 pub(crate) fn adopt(fd: i32) -> io::Result<OwnedFd> {
     close_on_exec(fd, true)?;
-    // SAFETY: it is open, as the call above has shown; the caller is the only one who was told its number.
+    // SAFETY: it is open, as the call above has shown; the caller alone knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn replace_standard_streams(file: &impl AsFd) {
     }
 }
 
-/// Waits until a child has ended, and leaves it a zombie: its number, and that of its group, stay its own. `None` without children,
+/// Waits until a child has ended, and leaves it a zombie, so that its number and its group's are not reused. `None` without children,
 /// and with `WNOHANG` if none has ended.
 pub(crate) fn wait_for_death(options: i32) -> Option<i32> {
     loop {
@@ -193,7 +193,7 @@ pub(crate) fn reap(pid: i32) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
-/// Sends a signal to a process, or to the group `-pid`. One that is gone needs none.
+/// Sends a signal to a process, or to the group `-pid`. Errors are ignored: the process has ended.
 pub(crate) fn send_signal(pid: i32, signal: i32) {
     // SAFETY: integer arguments.
     unsafe { libc::kill(pid, signal) };

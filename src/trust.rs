@@ -1,5 +1,5 @@
 //! Root certificates and HTTP settings of all outgoing calls (`github`, `documents`, `bridge`). The roots are Mozilla's, which are
-//! compiled in, and those that the operator adds.
+//! compiled in, and those of the operator.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -18,11 +18,11 @@ use ureq::typestate::AgentScope;
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
 
-/// GitHub refuses requests without one.
+/// The User-Agent. GitHub refuses requests without one.
 const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
 
 /// Roots that Mozilla trusts for some domains only: length of the certificate, and name. The certificates do not contain that limit
-/// and ureq cannot be told it, so these roots are not used at all: GitHub has no certificate from them.
+/// and ureq has no option for it, so these roots are not used at all: GitHub has no certificate from them.
 const LIMITED_ROOTS: [(usize, &[u8]); 1] = [(1127, b"TUBITAK Kamu SM SSL Kok Sertifikasi")];
 
 /// The trusted roots.
@@ -33,7 +33,7 @@ impl Trust {
     /// Mozilla's roots without [`LIMITED_ROOTS`], and the certificates in `file` (PEM) if there is one.
     pub fn load(file: Option<&Path>) -> Result<Trust, StartupError> {
         let is_limited = |root: &CertificateDer<'_>| {
-            // The length first: a start that looked into every certificate would load all of them, 127 KB.
+            // The length first: parsing every certificate at the start would load all of them, 127 KB.
             LIMITED_ROOTS.iter().any(|(length, name)| {
                 root.len() == *length && root.windows(name.len()).any(|part| part == *name)
             })
@@ -47,7 +47,7 @@ impl Trust {
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| not_pem())?;
-                // ureq would leave out a certificate that it cannot parse, and the first sign of that would be a call that fails.
+                // ureq would skip a certificate that it cannot parse, and the first sign of that would be a failing call.
                 RootCertStore::empty().add(certificate.clone()).map_err(|_| not_pem())?;
                 roots.push(Certificate::from_der(&certificate).to_owned());
             }
@@ -82,7 +82,7 @@ impl Trust {
     }
 }
 
-/// Requests a URL and returns the status of the answer, or why there is none. For probes of our own server.
+/// Requests a URL and returns the status of the answer, or the reason for its absence. For probes of our own server.
 pub fn status(url: &str) -> Result<u16, String> {
     let trust = Trust::load(None).map_err(|error| error.to_string())?;
     let agent = trust.agent_config(limits::HEALTH).build().new_agent();

@@ -1,4 +1,4 @@
-//! Rules for browsers: the host under which they reach this server, the pages that may call it, and the header fields of its
+//! Rules for browsers: the hosts that this server answers under, the pages that may call it, and the header fields of its
 //! answers.
 
 use std::borrow::Cow;
@@ -17,11 +17,11 @@ const CORS_RESPONSE_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate";
 /// The rules for hosts and origins.
 pub(super) struct BrowserRules {
     public_url: PublicUrl,
-    /// Origins of web pages that may call the API, as browsers write them.
+    /// Origins of web pages that may call the API, as in an `Origin` field.
     allowed_origins: Vec<String>,
     /// Whether HTTP+SSE of 2024-11-05 is served.
     serves_http_sse: bool,
-    /// Where the MCP endpoints are found, in words.
+    /// The URLs of the MCP endpoints, as a text for error messages.
     directions: String,
     /// Bounds the log lines about refusals.
     refusals: Throttle,
@@ -42,7 +42,7 @@ impl BrowserRules {
         BrowserRules { public_url, allowed_origins, serves_http_sse, directions, refusals }
     }
 
-    /// The path below which everything is.
+    /// The base path of all routes.
     pub(super) fn path(&self) -> &str {
         self.public_url.path()
     }
@@ -50,9 +50,9 @@ impl BrowserRules {
     /// The checks of Host and Origin (M2), and whether there is a route.
     ///
     /// # Errors
-    /// The answer to a request that does not pass.
+    /// The answer to a request that is refused.
     pub(super) fn check(&self, found: Result<Route, NoRoute>, head: &Head) -> Result<Route, Box<Response>> {
-        // A2: a probe knows the server by its address, or by no name at all; its answer is the same for everybody.
+        // A2: a probe addresses the server by its IP address, or without a host; its answer is the same for everybody.
         if let Ok(probe) = found
             && probe.kind() == RouteKind::Probe
         {
@@ -92,7 +92,7 @@ impl BrowserRules {
         }
     }
 
-    /// M2: the API is not for pages of other origins. The consent form checks its Origin itself, and shows a page.
+    /// M2: the API is closed to pages of other origins. The consent form checks its Origin itself, and shows a page.
     fn refuse_origin(&self, is_api: bool, head: &Head) -> Option<Response> {
         let Ok(origin) = head.headers.one("origin") else {
             trace::refused("two_origins");
@@ -109,7 +109,7 @@ impl BrowserRules {
         }
     }
 
-    /// The answer for browsers that precedes the route's own, if there is one.
+    /// The answer for browsers that takes precedence over the route's, if there is one.
     pub(super) fn answer(&self, route: Route, head: &Head) -> Option<Response> {
         if head.method == Method::Options { Some(preflight(head)) } else { self.elsewhere(route, head) }
     }
@@ -127,13 +127,13 @@ impl BrowserRules {
         Some(Response::new(303).header("Location", location).header("Cache-Control", "no-store"))
     }
 
-    /// The answer to a method that the path does not take.
+    /// The answer to a method that the path does not support.
     pub(super) fn no_method(&self, allow: &'static str) -> Response {
         let words = format!("This path does not take this method. {}\n", self.directions);
         Response::text(405, words).header("Allow", allow)
     }
 
-    /// Logs at most once a second for each reason: strangers choose how often they come.
+    /// Logs at most once a second for each reason: strangers control the rate of requests.
     fn log_refused(&self, reason: &'static str, found: &str, hint: &'static str) {
         if let Some(omitted) = self.refusals.pass(reason, clock::monotonic()) {
             let fields = [
@@ -150,7 +150,7 @@ impl BrowserRules {
         self.public_url.accepts_origin(origin) || self.allowed_origins.iter().any(|allowed| allowed == origin)
     }
 
-    /// The fields that every answer to a request carries (B2, M19).
+    /// The fields of every answer (B2, M19).
     pub(super) fn common_fields(&self, route: Option<Route>, head: &Head) -> Vec<Field> {
         let fixed = |text: &'static str| Cow::Borrowed(text);
         let mut fields: Vec<Field> = Vec::with_capacity(8);
@@ -166,7 +166,7 @@ impl BrowserRules {
         let kind = route.map(Route::kind);
         if !route.is_some_and(Route::is_api) {
             fields.push(("Cross-Origin-Resource-Policy", fixed("same-origin")));
-            // Not on the pages of a login: it severs a popup from the client's page that opened it.
+            // Not on the pages of a login: it would sever a popup from the client's page that opened it.
             if kind == Some(RouteKind::Page) {
                 fields.push(("Cross-Origin-Opener-Policy", fixed("same-origin")));
             }
@@ -186,13 +186,13 @@ impl BrowserRules {
     }
 }
 
-/// Whether the request is for metadata, which pages of any origin may read (M19): it is the same for everybody. So is a 404
-/// there, and clients look in several places.
+/// Whether the request is for metadata, which pages of any origin may read (M19), because it is the same for everybody. This
+/// includes a 404 there, because clients try several paths.
 fn is_public(head: &Head) -> bool {
     head.path.contains("/.well-known/")
 }
 
-/// The answer to OPTIONS: browsers ask before they let a page call the API. Tools may take arguments from headers of their
+/// The answer to OPTIONS (a CORS preflight). Tools may take arguments from headers of their
 /// own, so any `Mcp-Param-…` that is asked for is allowed.
 fn preflight(head: &Head) -> Response {
     let asked = head.headers.one("access-control-request-headers").ok().flatten().unwrap_or_default();

@@ -19,14 +19,14 @@ use crate::http::{CallEnding, CallNote, CallOutcome, Head, Method, Witness};
 use crate::metrics::Metrics;
 use crate::router::Route;
 
-/// The state that all lines share.
+/// The state shared by all lines.
 pub(super) struct RequestLog {
     metrics: Arc<Metrics>,
     /// Bounds the lines of unauthenticated requests.
     strangers: Throttle,
 }
 
-/// One line, written on drop. A request that did not become whole leaves none.
+/// One line, written on drop. An incomplete request leaves none.
 pub(super) struct LogLine {
     log: Arc<RequestLog>,
     trace: Trace,
@@ -35,7 +35,7 @@ pub(super) struct LogLine {
     /// The path of a request that has no route.
     path: Option<Box<str>>,
     started: Instant,
-    /// Guards what is learned while the request is served.
+    /// Guards the facts that are learned while the request is served.
     noted: Mutex<Noted>,
 }
 
@@ -46,9 +46,9 @@ struct Noted {
     client: Option<ClientFingerprint>,
     /// The JSON-RPC method, and its target.
     call: Option<(&'static str, Option<Box<str>>)>,
-    /// The target as the client spells it, if the server spells it otherwise or has no such thing. For the audit log alone.
+    /// The target in the client's spelling, if the server's differs or it has no such target. For the audit log alone.
     asked: Option<Box<str>>,
-    /// The keyed hash of the call's arguments, if the operator wants one.
+    /// The keyed hash of the call's arguments, if the operator enabled it.
     arguments: Option<String>,
     ending: Option<CallEnding>,
     reason: Option<&'static str>,
@@ -83,7 +83,7 @@ impl LogLine {
 
     fn write(&self) {
         let noted = self.noted.lock();
-        // The request did not become whole, so it was not answered here.
+        // The request is incomplete, so it was not answered here.
         let Some(status) = noted.status else { return };
         let mut fields = Vec::with_capacity(16);
         fields.extend([
@@ -104,7 +104,7 @@ impl LogLine {
             self.log.metrics.called(self.trace.server.clone(), method, outcome);
             fields.extend([Field::Outcome(outcome), Field::Bytes(bytes)]);
         }
-        // The JSON-RPC error tells the sender what is wrong with a message; the log has one word for all of these.
+        // The JSON-RPC error gives the sender the details; the log has one reason for all malformed messages.
         let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && status == 400;
         let reason = noted.reason.or(error).or(message.then_some("bad_message"));
         if let Some(reason) = reason {
@@ -114,7 +114,7 @@ impl LogLine {
         fields.extend(noted.caller_fields());
         if noted.caller.is_none() {
             fields.extend(noted.client.as_ref().map(|client| Field::Client(client.as_str())));
-            // Strangers choose how often they come. The metrics count them all.
+            // Strangers control the rate of these. The metrics count them all.
             let Some(omitted) = self.log.strangers.pass("request", clock::monotonic()) else { return };
             fields.push(Field::Omitted(omitted));
         }
@@ -148,7 +148,7 @@ impl Noted {
     }
 }
 
-/// The outcome in a word, and the word of its error.
+/// The log's words for the outcome and its error.
 fn words(outcome: CallOutcome) -> (&'static str, Option<&'static str>) {
     match outcome {
         CallOutcome::Ok => ("ok", None),
@@ -158,7 +158,7 @@ fn words(outcome: CallOutcome) -> (&'static str, Option<&'static str>) {
     }
 }
 
-/// Whether calls of this method are recorded: those for tools, prompts and resources, and for what becomes of them.
+/// Whether calls of this method are recorded: those on tools, prompts and resources, completions and subscriptions included.
 fn is_recorded(method: &str) -> bool {
     let kind = method.split_once('/').map(|(kind, _)| kind);
     matches!(kind, Some("tools" | "prompts" | "resources" | "completion" | "subscriptions"))
@@ -187,7 +187,7 @@ impl Witness for LogLine {
         self.log.metrics.answered(self.route, status, self.started.elapsed());
         let mut noted = self.noted.lock();
         noted.status = Some(status);
-        // A late answer comes from a thread that works on no request, or on another.
+        // A late answer comes from a thread that serves no request, or another one.
         let notes = trace::notes();
         if let Some(current) = notes.trace.filter(|current| current.request == self.trace.request) {
             noted.server = current.server;

@@ -14,13 +14,13 @@ pub(super) struct Senders {
 }
 
 impl Senders {
-    /// The address that the request counts for; `None` if it is not known.
+    /// The address that the request is counted for; `None` if it is unknown.
     pub(super) fn sender(&self, head: &Head) -> Option<IpAddr> {
         self.look_for_proxy(head);
         self.proxies.client(head.peer, &head.headers)
     }
 
-    /// Logs once if a proxy on this machine is not named: all its clients share the limits of one sender.
+    /// Logs once if a proxy on this machine is not configured: all its clients share the limits of one sender.
     fn look_for_proxy(&self, head: &Head) {
         let is_local = head.peer.is_none_or(|peer| peer.to_canonical().is_loopback());
         let speaks_for_others = ["x-forwarded-for", "forwarded", "x-real-ip"];

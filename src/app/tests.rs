@@ -1,4 +1,4 @@
-//! The application from a head to an answer: the order of its checks, its header fields, and the two halves together.
+//! The application from a head to an answer: the order of its checks, its header fields, and OAuth together with MCP.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ fn post(token: &str, body: &str) -> Request {
         .body(body)
 }
 
-/// M1: Host, then Origin, then path and method, then the token: each hides what comes after it.
+/// M1: Host, then Origin, then path and method, then the token: each failure hides the later ones.
 #[test]
 fn host_origin_path_method_and_token_are_checked_in_this_order() {
     let fixture = fake::fixture();
@@ -102,7 +102,7 @@ fn host_origin_path_method_and_token_are_checked_in_this_order() {
     check(to("POST", "/mcp").with("Content-Type", "text/plain"), 401);
 }
 
-/// A2: who asks whether it lives or serves learns that alone; a server that stops lives on, and is not ready.
+/// A2: liveness and readiness probes get one word each; a stopping server is live, and not ready.
 #[test]
 fn health_and_readiness_reveal_nothing() {
     let fixture = fake::fixture();
@@ -118,7 +118,7 @@ fn health_and_readiness_reveal_nothing() {
     check("/readyz", 503, "not ready\n");
 }
 
-/// M3: some clients ask by HEAD whether a login is needed; of whoever has a token, the method is the fault.
+/// M3: some clients use HEAD to find out whether a login is needed; for a caller with a token, the method is the error.
 #[test]
 fn head_without_a_token_is_challenged() {
     let fixture = fake::fixture();
@@ -133,7 +133,7 @@ fn head_without_a_token_is_challenged() {
     }
 }
 
-/// A request to a wrong path, or to the host alone, is told the right path.
+/// A request to a wrong path, or to the host alone, is answered with the right path.
 #[test]
 fn a_wrong_path_or_method_says_where_the_endpoint_is() {
     let fixture = fake::fixture();
@@ -152,7 +152,7 @@ fn a_wrong_path_or_method_says_where_the_endpoint_is() {
     assert_eq!(answer(&app, to("POST", "/mcp/")).status(), 401);
 }
 
-/// M4: the two halves together: a token of one opens the other, until its grant is revoked.
+/// M4: OAuth and MCP together: a token of the one opens the other, until its grant is revoked.
 #[test]
 fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {
     let fixture = fake::fixture();
@@ -171,8 +171,8 @@ fn a_token_opens_the_mcp_endpoint_until_it_is_revoked() {
     assert!(refused.header_value("www-authenticate").unwrap().contains("error=\"invalid_token\""));
 }
 
-/// H2, H3: a stranger's megabytes are refused on their head alone, and of whoever brings no token not a byte is read; a
-/// caller's are.
+/// H2, H3: a stranger's large body is refused on its head alone, and no byte of it is read; a
+/// caller's is read.
 #[test]
 fn large_bodies_need_a_valid_token() {
     let fixture = fake::fixture();
@@ -191,7 +191,7 @@ fn large_bodies_need_a_valid_token() {
     assert_eq!(limit(to("GET", "/authorize")), Ok(0));
 }
 
-/// H3: one user's slow bodies leave room for everybody else's.
+/// H3: slow bodies of one user leave room for everybody else's.
 #[test]
 fn a_user_sends_few_large_bodies_at_once() {
     let fixture = fake::fixture();
@@ -211,7 +211,7 @@ fn a_user_sends_few_large_bodies_at_once() {
     assert!(admit("1000000").is_ok());
 }
 
-/// B2: what every answer carries, whatever it is.
+/// B2: the header fields of every answer.
 #[test]
 fn every_answer_carries_the_common_fields() {
     let fixture = fake::fixture();
@@ -230,7 +230,7 @@ fn every_answer_carries_the_common_fields() {
     assert_eq!(consent.header_value("referrer-policy"), Some("same-origin"));
 }
 
-/// A person who opens the endpoint in a browser finds the home page; programs find the challenge alone, as ever.
+/// A browser that opens the endpoint gets the home page; programs get the challenge alone.
 #[test]
 fn the_endpoint_in_a_browser_shows_the_home_page() {
     let fixture = fake::fixture();
@@ -260,7 +260,7 @@ fn the_endpoint_in_a_browser_shows_the_home_page() {
     assert_eq!(check("GET", &[chrome, ("Authorization", "Bearer x")], false).status(), 401);
 }
 
-/// A web client opens the login in a popup and waits for its callback page: no page on the way may sever the two.
+/// A web client opens the login in a popup and waits for its callback page: no page in between may sever the two.
 #[test]
 fn login_pages_do_not_sever_the_opener_of_a_popup() {
     let fixture = fake::fixture();
@@ -288,7 +288,7 @@ fn login_pages_do_not_sever_the_opener_of_a_popup() {
     }
 }
 
-/// O15: what this server calls itself comes from its configuration, whatever a request says.
+/// O15: the server's URLs in its answers come from its configuration, not from a request.
 #[test]
 fn no_header_changes_what_the_server_calls_itself() {
     let fixture = fake::fixture();
@@ -319,8 +319,8 @@ fn no_header_changes_what_the_server_calls_itself() {
     assert_eq!(answer(&app, evil).status(), 421);
 }
 
-/// M1: letting a large message in writes nothing, nor does its token's use: not even at the end of the token's hour, for a token
-/// that was made when its grant was written already.
+/// M1: admitting a large message writes nothing, nor does the use of its token: not even at the end of its lifetime, for a token
+/// whose grant was already written when it was issued.
 #[test]
 fn using_a_token_writes_nothing() {
     let fixture = fake::fixture();
@@ -338,7 +338,7 @@ fn using_a_token_writes_nothing() {
     assert_eq!(fixture.grants.list().unwrap(), before);
 }
 
-/// T17: when a grant ends, by whatever way, its sessions are gone.
+/// T17: the end of a grant, by any cause, ends its sessions.
 #[test]
 fn an_expired_grant_takes_its_sessions_along() {
     let fixture = fake::fixture();
@@ -352,7 +352,7 @@ fn an_expired_grant_takes_its_sessions_along() {
     assert_eq!(app.servers()[0].mcp.counts().sessions, 0);
 }
 
-/// T13, T17: whoever has left the organisation keeps no stream beyond the hour of the token that opened it.
+/// T13, T17: a former member of the organisation keeps no stream beyond the lifetime of the token that opened it.
 #[test]
 fn a_stream_does_not_outlive_its_token() {
     let fixture = fake::fixture();
@@ -380,7 +380,7 @@ fn a_stream_does_not_outlive_its_token() {
     assert_eq!(app.servers()[0].mcp.counts().listeners, 0);
 }
 
-/// M3: the pair of 2024-11-05 is not there unless asked for, and then behind the same token, for the same server.
+/// M3: HTTP+SSE of 2024-11-05 is off by default, and requires the same token, for the same server.
 #[test]
 fn the_http_sse_transport_is_off_by_default() {
     let fixture = fake::fixture();

@@ -11,7 +11,7 @@ struct TestFile(PathBuf);
 impl TestFile {
     fn new(name: &str) -> TestFile {
         let path = std::env::temp_dir().join(format!("mcp-audit-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_file(&path); // of a run whose process had the same id
+        let _ = std::fs::remove_file(&path); // left by a run whose process had the same id
         TestFile(path)
     }
 
@@ -26,7 +26,7 @@ impl Drop for TestFile {
     }
 }
 
-/// The lines of a file, each of which must be whole.
+/// The lines of a file, each of which must be complete.
 fn read(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "{text}");
@@ -53,7 +53,7 @@ fn a_line_has_its_time_to_the_millisecond_and_its_fields() {
     assert_eq!(line["target"], "x".repeat(300));
 }
 
-/// A23: nobody else reads a new file; the mode of one that is there is the operator's choice.
+/// A23: only the owner can read a new file; the mode of an existing one is kept.
 #[test]
 fn a_new_file_is_for_its_owner_and_an_old_one_is_appended_to() {
     let file = TestFile::new("mode");
@@ -74,7 +74,7 @@ fn a_directory_is_refused_and_a_check_does_not_create_a_missing_file() {
     assert!(existing(Path::new("/dev/full")).unwrap().is_some());
 }
 
-/// A23: a line that a power failure has cut is not made longer by the next.
+/// A23: the next line does not continue a line that a power failure has cut.
 #[test]
 fn a_truncated_last_line_is_not_extended() {
     let file = TestFile::new("cut");
@@ -86,7 +86,7 @@ fn a_truncated_last_line_is_not_extended() {
     assert_eq!(serde_json::from_str::<Value>(next).unwrap()["event"], "next");
 }
 
-/// A23: threads write while the file is renamed and opened anew, again and again: each line is whole and stands once.
+/// A23: threads write while the file is renamed and reopened repeatedly: each line is complete and written once.
 #[test]
 fn rotation_neither_loses_nor_repeats_a_line() {
     const THREADS: u64 = 4;
@@ -128,7 +128,7 @@ fn a_file_that_cannot_be_opened_anew_stays_in_use() {
     std::fs::remove_dir(&file.0).unwrap();
 }
 
-/// A24: lines that a full disk does not take are counted.
+/// A24: lines that a full disk refuses are counted.
 #[test]
 fn a_full_disk_is_told_to_the_caller_and_counted() {
     let audit = opened(Path::new("/dev/full"));
@@ -160,7 +160,8 @@ impl Write for Disk {
     }
 }
 
-/// A24: whatever room there is at each line, a line is whole or absent when there is room again, and the file says how many are absent.
+/// A24: with any amount of room for each line, a line is complete or absent when there is room again, and the file has the number of
+/// absent lines.
 #[test]
 fn a_disk_that_fills_up_cuts_no_line() {
     let random: &dyn Random = &CountedRandom::default();
@@ -180,14 +181,14 @@ fn a_disk_that_fills_up_cuts_no_line() {
         let lost: u64 = lines.iter().filter_map(|line| line["count"].as_u64()).sum();
         let mut numbers: Vec<u64> = lines.iter().filter_map(|line| line["number"].as_u64()).collect();
         assert_eq!(numbers.len() as u64 + lost, 21, "{text}");
-        // A line that was not whole at once was completed later.
+        // A line that was cut at first was completed later.
         assert!(numbers.len() as u64 > written && numbers.is_sorted(), "{text}");
         numbers.dedup();
         assert_eq!(numbers.len() as u64 + lost, 21, "{text}");
     }
 }
 
-/// A25: equal arguments have equal hashes, however they are written, and the key decides.
+/// A25: equal arguments have equal hashes, in any JSON spelling, and the hash depends on the key.
 #[test]
 fn equal_arguments_have_equal_hashes_under_one_key() {
     let with = |key| {

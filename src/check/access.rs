@@ -1,4 +1,4 @@
-//! Access rules in words: what each opens to whom, and what one person would see.
+//! Access rules in the report: the effect of each rule, and the view of one person.
 
 use super::{Report, words};
 use crate::base::access::{AccessRule, AccessRules, AllowRule, Glob, Standing, Who};
@@ -7,7 +7,7 @@ use crate::base::membership::{Group, Memberships};
 use crate::config::Config;
 
 impl Report {
-    /// Who may use what of each server; and what the person would see whom the operator asks about.
+    /// The access rules of each server, and the view of the person that the operator asks about.
     pub(super) fn access(&mut self, config: &Config) {
         let servers: Vec<(String, AccessRules)> = match &config.bridge.file {
             Some(_) => {
@@ -93,18 +93,18 @@ impl Report {
     }
 }
 
-/// Whether earlier rules name everybody whom this entry names, as far as the entries themselves tell.
+/// Whether earlier rules cover everybody that this entry matches, as far as the entries alone show.
 fn is_named(whom: &AllowRule, earlier: &[&AllowRule]) -> bool {
     let is_person = !matches!(whom, AllowRule::Token(_));
     earlier.iter().any(|rule| *rule == whom || (is_person && **rule == AllowRule::Any))
 }
 
-/// Whom a rule names. `MCP_ALLOW` holds as well.
+/// The persons that a rule matches, among those admitted by `MCP_ALLOW`.
 fn named(rule: &AllowRule) -> String {
     if *rule == AllowRule::Any { "everybody who is let in".to_owned() } else { words(rule) }
 }
 
-/// Which groups the person was taken for a member of. A service token is in none.
+/// The groups that the person was assumed to be a member of. A service token is in none.
 fn only(subject: Subject, groups: &[Group]) -> &'static str {
     match subject {
         Subject::Token(_) => "",
@@ -113,7 +113,7 @@ fn only(subject: Subject, groups: &[Group]) -> &'static str {
     }
 }
 
-/// The names that a rule opens.
+/// The names that a rule permits.
 fn opened(rule: &AccessRule) -> String {
     if rule.opens_everything() {
         return "everything".to_owned();
@@ -139,7 +139,7 @@ fn patterns(globs: Option<&[Glob]>, otherwise: &str) -> String {
     }
 }
 
-/// A terminal obeys control characters.
+/// A terminal interprets control characters.
 fn in_print(text: &str) -> String {
     text.replace(char::is_control, "?")
 }

@@ -31,7 +31,7 @@ fn configured(env: &[(&str, &str)]) -> Config {
     config
 }
 
-/// The report of `PLAIN` with these changes has these words, and says that it would start, or not.
+/// Checks that the report of `PLAIN` with these changes contains these words, and whether it would start.
 fn check_words(changes: &[(&str, &str)], good: bool, words: &[&str]) -> String {
     let unmade = format!("mcp-oauth-server-check-{}", std::process::id());
     let state_dir = std::env::temp_dir().join(unmade).display().to_string();
@@ -66,7 +66,7 @@ fn a_report_describes_rules_origins_and_listeners() {
     assert!(!text.contains("would not start"), "{text}");
 }
 
-/// The facts about listening and limits, and the file that they come from.
+/// The facts about listening and limits, and the file that sets them.
 #[test]
 fn a_report_lists_listeners_and_limits() {
     let file = std::env::temp_dir().join(format!("mcp-oauth-server-check-file-{}", std::process::id()));
@@ -99,7 +99,7 @@ fn a_report_lists_listeners_and_limits() {
     check_words(&[("MCP_LISTEN", "127.0.0.1:0,0.0.0.0:0"), places[2]], true, &["unsafe: tokens travel"]);
 }
 
-/// A2: what is unsafe is said, and what to do about it.
+/// A2: unsafe settings are reported with their correction.
 #[test]
 fn unsafe_settings_come_with_their_fix() {
     let url = ("MCP_PUBLIC_URL", "https://mcp.example.com");
@@ -141,7 +141,7 @@ fn settings_that_prevent_a_start_are_faults() {
     );
 }
 
-/// The files of a directory and what is in them.
+/// The files of a directory, with their contents.
 fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let paths = directory.read_dir().unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
@@ -149,7 +149,7 @@ fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     found
 }
 
-/// A2: a check is the look of a start, without what a start makes: the same errors, and nothing changed.
+/// A2: a check reads the same as a start, and creates nothing: the same errors, and no change.
 #[test]
 fn a_check_finds_what_a_start_finds_and_changes_nothing() {
     let test = TestDirectory::new();
@@ -177,12 +177,12 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
         }
     };
     same(&[], &[]);
-    // A new first key is a start's to adopt: after a check the old file is as good as before.
+    // Adopting a new first key is left to a start: after a check the old file is still valid.
     std::fs::write(&key, format!("{}\n{old}", crate::base::encoding::base64url(&[9; 32]))).unwrap();
     same(&[], &[]);
     std::fs::write(&key, &old).unwrap();
     same(&[], &[]);
-    // Kubernetes mounts secrets as symlinks: a key that was named may be one.
+    // Kubernetes mounts secrets as symlinks: an explicitly named key file may be one.
     std::fs::rename(&key, test.path().join("..data")).unwrap();
     symlink(test.path().join("..data"), &key).unwrap();
     same(&[("MCP_OAUTH_KEY_FILE", path)], &[]);
@@ -191,12 +191,12 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
     same(&all, &["client secret cannot be read", "/nonexistent/ca", "key is not what it should be"]);
 }
 
-/// A check by root of a state directory that belongs to the server's user says that root must not start it, and makes no file
-/// in it to find out.
+/// A check by root of a state directory that belongs to the server's user reports that root must not start it, and creates no
+/// file there to find out.
 #[test]
 fn a_check_makes_nothing_in_a_directory_of_another_user() {
     if sys::effective_user() != 0 {
-        return; // only root can give the directory away
+        return; // only root can change the owner of the directory
     }
     let test = TestDirectory::new();
     drop(StateDirectory::open(test.path()).unwrap());
@@ -240,7 +240,7 @@ fn of(args: &[&str]) -> String {
     check(&config, tools()).to_string()
 }
 
-/// P1: which program, as whom, and what that means.
+/// P1: the program, its user, and the consequences.
 #[test]
 fn a_program_is_looked_for_and_reported() {
     let text = of(&["--max-children", "3", "--child-user", "nobody", "--", "sh", "-c", "hush-hush"]);
@@ -296,7 +296,7 @@ fn every_server_of_a_file_is_reported() {
     std::fs::remove_file(&file).unwrap();
 }
 
-/// A check asks the store, for which it needs no state directory, and writes nothing there.
+/// A check connects to the store, needs no state directory for that, and writes nothing there.
 #[cfg(feature = "valkey")]
 #[test]
 fn a_check_looks_at_the_store() {
@@ -314,7 +314,7 @@ fn a_check_looks_at_the_store() {
     check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
 }
 
-/// Traffic to a store on another machine is encrypted, or a check says that it is not.
+/// Traffic to a store on another machine is encrypted, or a check warns that it is not.
 #[cfg(feature = "valkey")]
 #[test]
 fn a_store_without_tls_on_another_machine_is_unsafe() {
@@ -325,7 +325,7 @@ fn a_store_without_tls_on_another_machine_is_unsafe() {
     let report = |url| {
         check_words(&[("MCP_STORE", url), ("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())], false, &[url])
     };
-    // Nobody has this name, and nobody listens on this port.
+    // Nobody has this name, and nothing listens on this port.
     for plain in ["valkey://store.invalid:1/0", "redis://mcp@store.invalid", "VALKEY://mcp@store.invalid:1"] {
         assert!(report(plain).contains(words), "{plain}");
     }
@@ -341,7 +341,7 @@ fn a_store_without_tls_on_another_machine_is_unsafe() {
     }
 }
 
-/// A4: `check` says per server and rule who may do what, and what one person would see.
+/// A4: `check` reports the permissions per server and rule, and the view of one person.
 #[test]
 fn rules_and_what_a_person_sees_are_reported() {
     let file = std::env::temp_dir().join(format!("mcp-check-access-{}", std::process::id()));
@@ -401,7 +401,7 @@ fn rules_and_what_a_person_sees_are_reported() {
     std::fs::remove_file(&file).unwrap();
 }
 
-/// A4: the first rule that names a person holds, so one after it that names nobody else is a mistake.
+/// A4: the first rule that matches a person applies, so a later rule that matches nobody else is a mistake.
 #[test]
 fn an_unreachable_access_rule_is_a_warning() {
     let file = std::env::temp_dir().join(format!("mcp-check-late-access-{}", std::process::id()));
@@ -430,7 +430,7 @@ fn a_public_url_with_the_path_of_the_endpoint_is_warned_of() {
     }
 }
 
-/// A4: the rules of the one server, and of what is asked, what makes no sense.
+/// A4: the rules of the only server, and questions that make no sense.
 #[test]
 fn rules_of_one_server_are_reported() {
     let file = std::env::temp_dir().join(format!("mcp-check-one-access-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! The accept loop. It outlives every error of `accept` (H6): a full server answers, and accepts again when it has room.
+//! The accept loop. It continues after every error of `accept` (H6): a full server answers, and accepts again when it has room.
 
 use std::io;
 use std::net::IpAddr;
@@ -22,17 +22,17 @@ use crate::base::{clock, limits};
 use crate::http::Body;
 use crate::sys;
 
-/// The reason in log and metrics when one connection was closed so that another could come.
+/// The reason in log and metrics for a connection that was closed to make room for another.
 const MADE_ROOM: &str = "made_room";
 
-/// Accepts connections and gives each a thread, or an answer that says why not.
+/// Accepts connections, and gives each a thread or a response that refuses it.
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
-    /// Readable, at its end, once the door closes.
+    /// Becomes readable (end of file) when the door closes.
     woken: UnixStream,
-    /// Refused connections, to be read from for a moment before they are closed.
+    /// Refused connections, to be drained for a moment before they are closed.
     refused: Sender<Socket>,
-    /// A descriptor kept for the moment when there are none left.
+    /// A spare descriptor for the case that none are left.
     spare: Option<UnixStream>,
     /// Whether a connection was evicted since the last successful `accept`, to free a descriptor for it.
     has_evicted: bool,
@@ -93,7 +93,7 @@ impl Acceptor {
                     self.shared.refusals.count(MADE_ROOM);
                     self.report(MADE_ROOM, peer);
                 }
-                connections.admit(counted, &accepted) // one may also have ended by itself meanwhile
+                connections.admit(counted, &accepted) // one may also have ended on its own meanwhile
             }
             admitted => admitted,
         };
@@ -110,7 +110,7 @@ impl Acceptor {
         };
         let Ok(socket) = socket else { return }; // no memory, no randomness
         let connection = Connection { socket, peer, link, shared: Arc::clone(&self.shared) };
-        // Ends when the client leaves, a deadline passes, or `Edge::stop` closes its socket. Owns the link: the connection is
+        // Ends when the client disconnects, a deadline passes, or `Edge::stop` closes its socket. Owns the link: the connection is
         // counted as long as this runs, also if it panics.
         let spawned = thread::Builder::new()
             .name("edge-connection".to_owned())
@@ -123,7 +123,7 @@ impl Acceptor {
         }
     }
 
-    /// Fails if the client has already gone.
+    /// Fails if the client has already disconnected.
     fn socket(&self, accepted: &Arc<UnixStream>) -> io::Result<Socket> {
         Socket::new(Arc::clone(accepted), self.shared.settings.write_stall)
     }
@@ -134,19 +134,19 @@ impl Acceptor {
         peer.and(self.shared.settings.tls.as_ref())
     }
 
-    /// Answers without a thread, and leaves the socket to be read from for a moment. A client that expects TLS can be told
-    /// nothing: its connection is closed.
+    /// Answers without a thread, and leaves the socket open to be drained for a moment. A client that expects TLS cannot be
+    /// answered: its connection is closed.
     fn refuse(&self, socket: Socket, refusal: Refusal, tls: Option<&Arc<Tls>>) {
         self.shared.refusals.count(refusal.word());
         if tls.is_some() {
             return;
         }
         if let Some(socket) = write_refusal(socket, refusal) {
-            let _ = self.refused.try_send(socket); // when that is full, too, the socket is just closed
+            let _ = self.refused.try_send(socket); // if that is full as well, the socket is closed at once
         }
     }
 
-    /// Logs which limit a connection met, at most once a second each: clients choose how often they connect.
+    /// Logs the limit that a connection exceeded, at most once a second for each: clients control the rate of connections.
     fn report(&self, reason: &'static str, peer: Option<IpAddr>) {
         let Some(omitted) = self.shared.log_limit.pass(reason, clock::monotonic()) else {
             return;
@@ -173,7 +173,7 @@ impl Acceptor {
     /// Reacts to an error of `accept`: frees a descriptor, or pauses, so that the loop can go on without spinning.
     fn recover(&mut self, error: &io::Error, listener: &Listener) {
         let code = error.raw_os_error().unwrap_or_default();
-        // The client has left already, or a signal arrived: nothing is wrong here.
+        // The client has already disconnected, or a signal arrived: not an error.
         if [libc::EAGAIN, libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM].contains(&code)
             || self.shared.closing.is_tripped()
         {
@@ -184,7 +184,7 @@ impl Acceptor {
             let fields = [Field::Error(&error.to_string()), Field::Hint(hint), Field::Omitted(omitted)];
             log::error("edge.accept_failed", &fields);
         }
-        // EMFILE is this process's limit, so closing a connection helps. ENFILE is the system's: ours are a few of many files.
+        // EMFILE is this process's limit, so closing a connection helps. ENFILE is the system's: ours are only a few of its files.
         if code == libc::EMFILE && self.free_descriptor(listener) {
             return;
         }
@@ -211,7 +211,7 @@ impl Acceptor {
     }
 }
 
-/// Writes the answer and returns the socket, unless the client has gone. Does not block: the send buffer of a fresh socket has
+/// Writes the answer and returns the socket, unless the client has disconnected. Does not block: the send buffer of a fresh socket has
 /// room for a few hundred bytes.
 fn write_refusal(mut socket: Socket, refusal: Refusal) -> Option<Socket> {
     let outgoing = wire::frame(refusal.response(), Asked::UNREAD, After::Close);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::base::limits;
 use crate::base::quota::{Held, Quota};
 
-/// Bytes of bodies in memory. Small bodies, which anybody may send, have a budget of their own: large ones, however slow,
-/// keep nobody from logging in.
+/// Bytes of bodies in memory. Small bodies, which unauthenticated clients may send, have a budget of their own: large ones, however
+/// slow, keep nobody from logging in.
 #[derive(Debug)]
 pub(crate) struct BodyBudget {
     small: Arc<Quota<()>>,
@@ -19,7 +19,7 @@ impl BodyBudget {
         BodyBudget { small: Quota::in_total(small), large: Quota::in_total(large) }
     }
 
-    /// An empty share of the budget for a body of at most `limit` bytes. It grows with what arrives.
+    /// An empty share of the budget for a body of at most `limit` bytes. It grows with the bytes that arrive.
     pub(crate) fn share(&self, limit: usize) -> Held<()> {
         let quota = if limit <= limits::UNCHECKED_BODY_BYTES { &self.small } else { &self.large };
         quota.nothing(())

@@ -4,11 +4,11 @@ use super::head::is_token_byte;
 use super::refusal::Refusal;
 use crate::base::limits;
 
-/// Decodes chunks as their bytes arrive. Nothing is allocated for what a chunk only announces.
+/// Decodes chunks as their bytes arrive. Nothing is allocated for an announced size alone.
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
-    /// The most bytes of content that are welcome.
+    /// The maximum number of content bytes.
     limit: usize,
 }
 
@@ -55,7 +55,7 @@ impl Decoder {
     /// them, unless the body is done.
     ///
     /// # Errors
-    /// [`Refusal::Malformed`], or [`Refusal::BodyTooLarge`] as soon as a chunk announces too much.
+    /// [`Refusal::Malformed`], or [`Refusal::BodyTooLarge`] as soon as the size of a chunk exceeds the limit.
     pub fn decode(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, Refusal> {
         let mut rest = input;
         while let Some((&byte, after)) = rest.split_first() {
@@ -77,7 +77,7 @@ impl Decoder {
         Ok(input.len().saturating_sub(rest.len()))
     }
 
-    /// The state after a byte that is no content.
+    /// The state after a byte that is not content.
     fn after(&self, byte: u8, so_far: usize) -> Result<State, Refusal> {
         let within = |length: usize, limit: usize| {
             if length < limit { Ok(length.saturating_add(1)) } else { Err(Refusal::Malformed("chunk line")) }
@@ -105,7 +105,7 @@ impl Decoder {
             (State::ContentLf, b'\n') => Ok(State::Size { size: 0, digits: 0 }),
             (State::TrailerStart { .. }, b'\r') => Ok(State::LastLf),
             (State::Trailer { length }, b'\r') => Ok(State::TrailerLf { length }),
-            // A line that is no field could be the next request, to a reader that expects no trailers.
+            // A line that is not a field could be the next request, to a reader that expects no trailers.
             (State::TrailerStart { length } | State::TrailerName { length }, _) if is_token_byte(byte) => {
                 Ok(State::TrailerName { length: within(length, limits::TRAILER_BYTES)? })
             }

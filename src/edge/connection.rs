@@ -78,7 +78,7 @@ impl Connection {
         }
         let mut share = self.shared.bodies.share(ticket.limit);
         let body = BodyReader::new(framing, ticket.limit)?;
-        // H9: only now, when head and size were found welcome.
+        // H9: only now, after head and size were accepted.
         if expects_continue && !body.is_done() && self.socket.unread().is_empty() {
             let go_on = self.socket.write(&mut [IoSlice::new(b"HTTP/1.1 100 Continue\r\n\r\n")]);
             go_on.map_err(|_| Stop::Ended)?;
@@ -103,7 +103,7 @@ impl Connection {
             // An idle connection is closed without an answer.
             self.fill(clock::instant() + self.shared.settings.keep_alive_idle).map_err(|_| Stop::Ended)?;
         }
-        // H3: from the first byte to the last, however they trickle.
+        // H3: from the first byte to the last, at any rate.
         let deadline = clock::instant() + self.shared.settings.head_deadline;
         loop {
             if let Some((checked, length)) = head::parse(self.socket.unread(), self.peer)? {
@@ -114,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// Waits until another line has arrived, or more than a head may have: a head that trickles in is not parsed again for each
+    /// Waits until another line has arrived, or more than the maximum for a head: a head that trickles in is not parsed again for each
     /// byte.
     fn wait_for_line(&mut self, deadline: Instant) -> Result<(), Stop> {
         loop {
@@ -136,7 +136,7 @@ impl Connection {
         self.socket.fill(deadline)
     }
 
-    /// Reads past a body that is not used. Returns whether all of it came: many clients send it in a packet of its own.
+    /// Reads past an unused body. Returns whether all of it came: many clients send it in a packet of its own.
     fn skip(&mut self, mut left: usize) -> bool {
         let deadline = clock::instant() + self.shared.settings.drain_time;
         loop {
@@ -149,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// Reads the whole body. Memory grows with what has arrived, never with what was announced (H2), and is counted in
+    /// Reads the whole body. Memory grows with the bytes that have arrived, not with the announced size (H2), and is counted in
     /// `share`.
     fn read_body(&mut self, mut reader: BodyReader, share: &mut Held<()>) -> Result<Vec<u8>, Stop> {
         let start = clock::instant();
@@ -169,7 +169,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the answer, telling the application when it takes long and when the client has gone.
+    /// Waits for the answer, and tells the application when it takes long and when the client has disconnected.
     fn wait(&self, waiter: &Waiter) -> Result<Response, Stop> {
         let settings = &self.shared.settings;
         if let Some(response) = waiter.wait(clock::instant() + settings.slow_call) {
@@ -231,7 +231,7 @@ impl Connection {
     }
 }
 
-/// The length of a body that can be read past, so that the connection can stay. A client that waits for `100 Continue` may
+/// The length of a body that can be read past, so that the connection can stay open. A client that waits for `100 Continue` may
 /// send its body or not (RFC 9110 section 10.1.1).
 fn skippable(checked: &Checked) -> Option<usize> {
     match checked.framing {
@@ -255,7 +255,7 @@ struct BodyReader {
     end: BodyEnd,
 }
 
-/// The rule by which the end of a body is found.
+/// The framing of a body.
 enum BodyEnd {
     Length(usize),
     Chunked(Decoder),
@@ -274,7 +274,7 @@ impl BodyReader {
         Ok(BodyReader { body: Vec::new(), end })
     }
 
-    /// Appends what `input` has of the body. Returns how many bytes of `input` that took.
+    /// Appends the bytes of the body that `input` contains. Returns how many bytes of `input` were used.
     fn take(&mut self, input: &[u8]) -> Result<usize, Refusal> {
         match &mut self.end {
             BodyEnd::Length(length) => {

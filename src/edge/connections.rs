@@ -1,5 +1,5 @@
-//! The open connections of a door: how many there are, which of them is closed to make room for another, and how all are
-//! closed when the door is.
+//! The open connections of a door: their number, the eviction of one to make room for another, and the closing of all with
+//! the door.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
@@ -30,18 +30,18 @@ pub(crate) struct Link {
     activity: Mutex<Activity>,
 }
 
-/// The activity of a connection, which decides whether the door may close it.
+/// The activity of a connection, which determines whether the door may close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It waits for its client since this time, and may be closed to make room. A time in the future postpones that.
+    /// It has been waiting for its client since this time, and may be closed to make room. A time in the future postpones that.
     Waiting(Instant),
-    /// A large body is read. Large bodies are only admitted for authenticated callers; these connections are not evicted.
+    /// A large body is being read. Large bodies are only admitted for authenticated callers; these connections are not evicted.
     Receiving,
-    /// A request runs, or a stream is open.
+    /// A request is running, or a stream is open.
     Busy,
     /// It was closed to make room.
     Evicted,
-    /// The door closed before the request was whole: nothing more is read than what has arrived.
+    /// The door closed before the request was complete: only bytes that have arrived are still read.
     Shut,
 }
 
@@ -90,8 +90,8 @@ impl Connections {
         self.total.wait_below(1, patience)
     }
 
-    /// Evicts the connection that has waited longest for its client, and waits for its end: clients that open many
-    /// connections and say little make room for those who have something to say (H6). Returns whether there was one.
+    /// Evicts the connection that has waited longest for its client, and waits for its end: idle connections make room for
+    /// active clients (H6). Returns whether there was one.
     pub(crate) fn make_room(&self) -> bool {
         let before = self.count();
         let Some((since, link)) = self.longest_waiting() else { return false };
@@ -110,7 +110,7 @@ impl Connections {
         Some((since, Arc::clone(link)))
     }
 
-    /// Ends the reading of every connection without a whole request.
+    /// Ends the reading of every connection without a complete request.
     pub(crate) fn shut(&self) {
         self.for_each_link(Link::shut);
     }
@@ -141,7 +141,7 @@ impl Deref for Registered {
 }
 
 impl Link {
-    /// Notes what the connection does, unless the door has closed it.
+    /// Sets the activity of the connection, unless the door has closed it.
     pub(crate) fn note(&self, activity: Activity) {
         let mut current = self.activity.lock();
         if !matches!(*current, Activity::Evicted | Activity::Shut) {
@@ -149,7 +149,7 @@ impl Link {
         }
     }
 
-    /// From now until its request is answered the connection is not evicted. Returns its activity before.
+    /// Exempts the connection from eviction until its request is answered. Returns the previous activity.
     pub(crate) fn keep(&self) -> Activity {
         std::mem::replace(&mut self.activity.lock(), Activity::Busy)
     }
@@ -175,7 +175,7 @@ impl Link {
         waits
     }
 
-    /// Ends the reading, unless a whole request has been read. What has arrived can still be read, then comes the end.
+    /// Ends the reading, unless a complete request has been read. Bytes that have arrived can still be read, then comes the end.
     pub(crate) fn shut(&self) {
         let mut activity = self.activity.lock();
         if matches!(*activity, Activity::Busy | Activity::Evicted) {
@@ -187,7 +187,7 @@ impl Link {
     }
 
     fn close(&self, how: Shutdown) {
-        let _ = self.socket.shutdown(how); // fails if the client has gone
+        let _ = self.socket.shutdown(how); // fails if the client has disconnected
     }
 }
 

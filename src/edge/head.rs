@@ -1,8 +1,8 @@
 //! The head of a request: bytes in, a checked [`http::Head`](Head) and the framing of its body out. Pure.
 //!
 //! Strict on purpose (RFC 9112, H1-H5, H9, H11): anything that two parsers could read differently is refused.
-//! `httparse` splits the fields; everything that it lets through is checked here. The trusted door calls [`check`], too, so
-//! that both doors mean the same by a request.
+//! `httparse` splits the fields; everything that it accepts is checked here. The trusted door calls [`check`], too, so
+//! that both doors interpret a request in the same way.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ pub struct RequestLine<'a> {
 /// A valid head.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The part that the application gets.
+    /// The part for the application.
     pub head: Head,
     /// How its body is framed.
     pub framing: Framing,
@@ -60,7 +60,7 @@ pub struct Checked {
 /// # Errors
 /// [`Refusal`], as soon as the bytes there are cannot become a head.
 pub fn parse(bytes: &[u8], peer: Option<IpAddr>) -> Result<Option<(Checked, usize)>, Refusal> {
-    // RFC 9112 section 2.2: one empty line before the request line is to be ignored.
+    // RFC 9112 section 2.2: one empty line before the request line is ignored.
     let skipped = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let bytes = bytes.get(skipped..).unwrap_or_default();
 
@@ -91,7 +91,7 @@ pub fn parse(bytes: &[u8], peer: Option<IpAddr>) -> Result<Option<(Checked, usiz
 
 /// Checks a request line whose end has not arrived.
 fn unfinished_line(line: &[u8]) -> Result<(), Refusal> {
-    // Bytes that are no HTTP, such as a TLS hello on a plain port, are not waited for.
+    // Bytes that are not HTTP, such as a TLS ClientHello on a plain port, are refused at once.
     if line.first().is_some_and(|&b| !is_token_byte(b) && b != b'\r') {
         return Err(Refusal::MethodNotToken);
     }
@@ -101,12 +101,12 @@ fn unfinished_line(line: &[u8]) -> Result<(), Refusal> {
 /// The longest request line: the target, and a method and a version of reasonable length.
 const REQUEST_LINE_BYTES: usize = limits::TARGET_BYTES + 64;
 
-/// RFC 9112 section 2.2 lets a recipient take a bare LF for a line end. We do not: others may not.
+/// RFC 9112 section 2.2 lets a recipient accept a bare LF as a line terminator. We do not: other parsers may not.
 fn without_line_end(line: &[u8]) -> Result<&[u8], Refusal> {
     line.strip_suffix(b"\r\n").ok_or(Refusal::Malformed("bare LF"))
 }
 
-/// The length of the head, up to and with its empty line; every line that is there ends in CR LF.
+/// The length of the head, including its empty line; every line so far ends in CR LF.
 fn head_length(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut length: usize = 0;
     for line in bytes.split_inclusive(|&b| b == b'\n') {
@@ -185,7 +185,7 @@ fn collect<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Res
     });
     let mut headers = Headers::with_capacity(count, bytes);
     for (count, (name, value)) in fields.enumerate() {
-        // Cookies of other applications on this host come along: only the head bounds them.
+        // Cookies of other applications on this host are sent as well: only the limit of the head bounds them.
         let long = value.len() > limits::HEADER_VALUE_BYTES && !name.eq_ignore_ascii_case("cookie");
         if count >= limits::HEADERS || long {
             return Err(Refusal::HeadTooLarge);
@@ -201,8 +201,8 @@ fn collect<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Res
     Ok(headers)
 }
 
-/// RFC 9110 section 5.5: bytes above 0x7F are allowed and mean nothing. Each becomes the character of its number, so that two
-/// values never become one; every field that is used is compared with, or read as, ASCII.
+/// RFC 9110 section 5.5: bytes above 0x7F are allowed and opaque. Each becomes the character of its number, so that two
+/// different values stay different; every field that is used is compared with, or read as, ASCII.
 fn opaque(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) if text.is_ascii() => Cow::Borrowed(text),
@@ -210,7 +210,7 @@ fn opaque(value: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// H11: a field that decides something may occur once only, or two readers could decide differently.
+/// H11: a field that affects decisions may occur only once, or two readers could decide differently.
 fn refuse_duplicates(headers: &Headers) -> Result<(), Refusal> {
     let single = |name: &str| {
         let listed = [
@@ -290,7 +290,7 @@ fn after_authority<'a>(target: &'a str, host: Option<&str>) -> Result<&'a str, R
     rest.strip_prefix(authority).ok_or(Refusal::Malformed("target"))
 }
 
-/// Whether this can be `host[:port]`: no user, no path, no list. The application checks which host it is.
+/// Whether this has the form `host[:port]`: no user, no path, no list. The application checks the host itself.
 fn is_authority(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%:[]".contains(&b))
 }

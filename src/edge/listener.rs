@@ -50,7 +50,7 @@ impl Listener {
     /// Listens on a Unix socket. One that a server left behind is replaced; one in use is not.
     ///
     /// # Errors
-    /// Another server listens there, something else is in the way, or what the operating system says.
+    /// Another server listens there, a file is in the way, or an error of the operating system.
     pub fn unix(path: &Path, access: Access) -> io::Result<Listener> {
         Ok(Listener::Unix(bind_unix(path, access)?, Some(path.to_owned())))
     }
@@ -72,7 +72,7 @@ impl Listener {
         Ok(Listener::Tcp(tcp, Opener::Systemd))
     }
 
-    /// Whether the socket, and the clients that wait at it, stay for the next process.
+    /// Whether the socket, and the clients that wait for `accept`, stay for the next process.
     pub(super) fn outlives_us(&self) -> bool {
         matches!(self, Listener::Tcp(_, Opener::Systemd) | Listener::Unix(_, None))
     }
@@ -169,7 +169,7 @@ fn with_backlog(listener: TcpListener) -> io::Result<TcpListener> {
 /// that it is of another type, without waiting for room in its queue and without a connection for the server to accept.
 fn check_stale(path: &Path) -> io::Result<()> {
     match UnixDatagram::unbound()?.connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()), // its server has gone
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()), // its server has ended
         Err(error) if error.raw_os_error() != Some(libc::EPROTOTYPE) => Err(error),
         Ok(()) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
     }
@@ -185,7 +185,7 @@ fn bind_unix(path: &Path, access: Access) -> io::Result<UnixListener> {
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let _ = std::fs::remove_file(&beside); // left by a server that was killed right here
+    let _ = std::fs::remove_file(&beside); // left by a server that was killed at this point
     let listener = UnixListener::bind(&beside)?;
     let mode = match access {
         Access::Owner => 0o600,

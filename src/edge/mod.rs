@@ -1,7 +1,7 @@
 //! The public door: an accept loop and one thread per connection, on std's sockets.
 //!
 //! It knows nothing of OAuth or MCP. Bytes become a checked [`http::Request`](crate::http::Request) or a refusal before
-//! any other code sees them; everything that costs memory or a thread is capped first (H1-H13).
+//! any other code sees them; everything that costs memory or a thread is bounded first (H1-H13).
 
 mod accept;
 pub(crate) mod body_budget;
@@ -42,7 +42,7 @@ use body_budget::BodyBudget;
 use connections::Connections;
 use watch::Watch;
 
-/// The limits and times of an edge. The defaults are those of [`limits`]; tests use shorter times.
+/// The limits and timeouts of an edge. The defaults are those of [`limits`]; tests use shorter timeouts.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Connections at once.
@@ -51,9 +51,9 @@ pub struct Settings {
     pub connections_per_address: usize,
     /// Open streams at once.
     pub streams: usize,
-    /// Bytes of small bodies in memory, all together.
+    /// Total bytes of small bodies in memory.
     pub body_bytes_in_flight: usize,
-    /// Bytes of bodies above [`limits::UNCHECKED_BODY_BYTES`].
+    /// Total bytes of bodies above [`limits::UNCHECKED_BODY_BYTES`] in memory.
     pub large_body_bytes_in_flight: usize,
     /// Proxies, whose connections carry many people and are not counted by address.
     pub trusted_proxies: TrustedProxies,
@@ -71,13 +71,13 @@ pub struct Settings {
     pub keep_alive_idle: Duration,
     /// How long a write may make no progress.
     pub write_stall: Duration,
-    /// Bounds two waits: before the answer, for the rest of a small body that was not welcome; after it, for the client to read it.
+    /// Bounds two waits: before the answer, for the rest of a small refused body; after it, for the client to read it.
     pub drain_time: Duration,
     /// The time without an answer after which the hook of [`crate::http::Responder::when_slow`] runs.
     pub slow_call: Duration,
-    /// How often waiting clients are checked for having gone.
+    /// The interval in which waiting clients are checked for disconnection.
     pub client_check: Duration,
-    /// How long a stream may be silent.
+    /// The maximum time that a stream may be silent.
     pub stream_keep_alive: Duration,
 }
 
@@ -88,7 +88,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults for a door of this capacity.
+    /// The default limits of a door for this capacity.
     pub fn of(capacity: &Capacity) -> Settings {
         Settings {
             connections: capacity.connections,
@@ -115,7 +115,7 @@ impl Settings {
 /// The counts of a door, for metrics.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Open connections; of the trusted door, requests that are being answered.
+    /// Open connections; for the trusted door, requests that are being answered.
     pub connections: usize,
     /// Open streams.
     pub streams: usize,
@@ -128,20 +128,20 @@ pub trait Door {
     /// A function that returns the door's counts, also for callers that do not own the door.
     fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync>;
 
-    /// Closes the door to new connections (H13). Running requests go on.
+    /// Stops accepting connections (H13). Running requests continue.
     fn close(&mut self);
 
     /// Waits until a closed door has answered everything. Returns whether it has within `patience`.
     fn wait(&self, patience: Duration) -> bool;
 
-    /// Closes the door, and cuts off what it can of what has not ended after `patience`.
+    /// Closes the door, and after `patience` cuts off the rest as far as possible.
     fn stop(&mut self, patience: Duration);
 }
 
 /// The door for strangers.
 pub struct Edge {
     shared: Arc<Shared>,
-    /// Shutting it wakes the accept loop, which polls the other end.
+    /// Shutting it down wakes the accept loop, which polls the other end.
     wake: UnixStream,
     /// Taken when the door is closed.
     acceptor: Option<JoinHandle<()>>,
@@ -159,7 +159,7 @@ struct Shared {
     refusals: Counters,
     /// Bounds the log lines about connections that were refused or evicted.
     log_limit: Throttle,
-    /// Tripped when the door closes: requests that have arrived are answered, streams go on until the application ends them;
+    /// Tripped when the door closes: requests that have arrived are answered, streams continue until the application ends them;
     /// nothing else is read.
     closing: CancelToken,
     /// Tripped when everything is cut off.
@@ -167,10 +167,10 @@ struct Shared {
 }
 
 impl Edge {
-    /// Starts serving all of `listeners` as one: the limits are for their connections together.
+    /// Starts serving all of `listeners` as one: the limits apply to their connections together.
     ///
     /// # Errors
-    /// The operating system gives no thread, or refuses an option of a listener.
+    /// The operating system cannot start a thread, or refuses an option of a listener.
     pub fn start(
         listeners: Vec<Listener>,
         handler: Arc<dyn Handler>,
@@ -246,7 +246,7 @@ impl Door for Edge {
             return;
         }
         self.shared.connections.cut();
-        // A thread that waits for a worker looks at `ended` this often.
+        // A thread that waits for a worker checks `ended` in this interval.
         self.wait(self.shared.settings.client_check.saturating_mul(2));
     }
 }

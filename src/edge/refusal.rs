@@ -1,16 +1,16 @@
-//! The reasons for which a door itself refuses a request, and the one place where they become a status.
+//! The reasons for which a door itself refuses a request, and the only place where they become a status.
 
 use crate::http::Response;
 
-/// A reason to refuse. The connection is closed after each of these: either the start of the next request is unknown, or the
-/// sender is not worth waiting for.
+/// A reason to refuse. The connection is closed after each of these: either the start of the next request is unknown, or
+/// the server does not wait for the sender any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not HTTP/1 as in RFC 9112; the text says what is wrong.
+    /// Not HTTP/1 as in RFC 9112; the text describes the error.
     Malformed(&'static str),
     /// The method is not a token.
     MethodNotToken,
-    /// A tunnel was asked for; this is no proxy.
+    /// CONNECT was requested; this is no proxy.
     Connect,
     /// A version other than 1.0 and 1.1.
     Version,
@@ -18,9 +18,9 @@ pub enum Refusal {
     TargetTooLong,
     /// The head, one of its values, or the number of its fields is too large.
     HeadTooLarge,
-    /// `Expect` asks for something else than `100-continue`.
+    /// `Expect` has a value other than `100-continue`.
     Expectation,
-    /// The body is, or says it will be, larger than what is welcome.
+    /// The body, or its announced length, exceeds the limit.
     BodyTooLarge,
     /// Head or body took too long.
     TooSlow,
@@ -30,7 +30,7 @@ pub enum Refusal {
     Busy,
     /// Behind a proxy: a body without a length.
     NoLength,
-    /// Behind a proxy: a connection that is to stay open for another request.
+    /// Behind a proxy: a request for a persistent connection.
     KeptOpen,
 }
 
@@ -38,7 +38,7 @@ pub enum Refusal {
 pub(super) enum Stop {
     /// The edge answers, and closes the connection.
     Refused(Refusal),
-    /// The client has gone, or nothing can be said any more.
+    /// The client has disconnected, or an answer is not possible any more.
     Ended,
 }
 
@@ -49,7 +49,7 @@ impl From<Refusal> for Stop {
 }
 
 impl Refusal {
-    /// The status, the name in metrics, and what the sender can do about it.
+    /// The status, the name in metrics, and the advice to the sender.
     fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             Refusal::Malformed(_) => (400, "malformed", "This is not well-formed HTTP/1.1.\n"),

@@ -1,4 +1,4 @@
-//! One accepted socket: buffered reads up to a deadline, whole writes up to another, and whether the client is there.
+//! One accepted socket: buffered reads and complete writes, each with a deadline, and detection of a disconnected client.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -13,7 +13,7 @@ use super::wire::Sink;
 use crate::base::{clock, limits};
 use crate::sys;
 
-/// A socket and what was read from it but not yet used.
+/// A socket, and the bytes read from it but not yet used.
 pub(crate) struct Socket {
     socket: Arc<UnixStream>,
     stream: TimedStream,
@@ -65,24 +65,24 @@ impl Socket {
         self.start = self.start.saturating_add(count).min(self.end);
     }
 
-    /// The socket itself, to be watched.
+    /// The socket itself, to be polled.
     pub(crate) fn socket(&self) -> Arc<UnixStream> {
         Arc::clone(&self.socket)
     }
 
-    /// Gives the buffer's memory back if nothing is in it: an open stream does not need it.
+    /// Releases the buffer if it is empty: an open stream does not need it.
     pub(crate) fn release_buffer(&mut self) {
         if self.unread().is_empty() {
             (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
         }
     }
 
-    /// Waits until more bytes are there, but not past `deadline`. Returns their number.
+    /// Waits until more bytes have arrived, but not past `deadline`. Returns their number.
     pub(crate) fn fill(&mut self, deadline: Instant) -> Result<usize, Stop> {
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         if self.end == 0 && self.buffer.len() > limits::READ_BYTES {
-            self.buffer = Vec::new(); // a long head does not cost memory for ever
+            self.buffer = Vec::new(); // the memory of a long head is released
         }
         let most = self.end.saturating_add(limits::READ_BYTES);
         if self.buffer.len() < most {
@@ -104,20 +104,20 @@ impl Socket {
         }
     }
 
-    /// Tells the client that no more will be written. One that did not take what was written before is not waited for.
+    /// Announces that no more will be written. A client that did not read earlier data is not waited for.
     pub(crate) fn finish(&mut self) {
         if let Some(tls) = &mut self.tls
             && !tls.wants_write()
         {
             self.stream.set_deadline(clock::instant() + self.write_stall);
             tls.send_close_notify();
-            let _ = tls.write_tls(&mut self.stream); // fails if the client has gone
+            let _ = tls.write_tls(&mut self.stream); // fails if the client has disconnected
         }
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
-    /// Says that no more will be written and reads on for a moment: a socket closed over unread bytes is reset, and a
-    /// reset can overtake the answer (H2). What still comes is thrown away undeciphered.
+    /// Announces that no more will be written and reads on for a moment: a socket closed over unread bytes is reset, and a
+    /// reset can overtake the answer (H2). These bytes are discarded without decryption.
     pub(crate) fn linger(&mut self, time: Duration) {
         self.finish();
         self.stream.set_deadline(clock::instant() + time);
@@ -130,12 +130,12 @@ impl Socket {
         }
     }
 
-    /// Notes that the door has shut the reading side, so that this is not taken for the client's doing.
+    /// Records that the door has shut down the reading side, so that this is not attributed to the client.
     pub(crate) fn note_shut(&mut self) {
         self.is_shut = true;
     }
 
-    /// Keeps what a stream's client does not read from piling up in the kernel, which allows some megabytes otherwise.
+    /// Limits the send buffer for a stream, for which the kernel allows some megabytes otherwise.
     pub(crate) fn bound_send_buffer(&self) {
         let option = (libc::SOL_SOCKET, libc::SO_SNDBUF);
         let _ = sys::set_option(&*self.socket, option, limits::STREAM_SEND_BUFFER_BYTES);
@@ -156,8 +156,8 @@ impl Sink for Socket {
         }
     }
 
-    /// POLLRDHUP sees a FIN or RST even behind unread bytes, which a peek does not. Once our own side has been
-    /// shut it is always there; a RST is seen without it.
+    /// POLLRDHUP detects a FIN or RST even behind unread bytes, which a peek does not. Once our own side has been
+    /// shut down it is always set; a RST is detected without it.
     fn client_has_gone(&self) -> bool {
         let events = if self.is_shut { 0 } else { libc::POLLRDHUP };
         sys::are_ready(&[(&*self.socket, events)], 0).contains(&true)

@@ -13,7 +13,7 @@ pub(crate) struct TimedStream {
     socket: Arc<UnixStream>,
     /// Of the next read or write. In the past after a failed write, so that rustls does not try again.
     deadline: Instant,
-    /// The value of SO_RCVTIMEO: changing it costs a system call, which the usual request is spared.
+    /// The value of SO_RCVTIMEO: changing it costs a system call, which most requests avoid.
     read_timeout: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Write for TimedStream {
             match (&*self.socket).write_vectored(parts) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    // The client has gone, or took nothing for the write stall (WouldBlock). rustls would try again.
+                    // The client has disconnected, or took nothing for the write stall (WouldBlock). rustls would try again.
                     self.deadline = clock::instant();
                     return Err(error);
                 }
@@ -79,7 +79,7 @@ impl Write for TimedStream {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // nothing is held back
+        Ok(()) // nothing is buffered here
     }
 }
 

@@ -1,8 +1,8 @@
 //! TLS at the edge, by rustls: the certificate and its renewal. Versions, ciphers and groups are the defaults of rustls; there
 //! is no option that weakens them.
 //!
-//! A certificate is replaced while the server runs: open connections keep theirs, new ones get the new one. A pair of files
-//! that cannot be used changes nothing.
+//! A certificate is replaced while the server runs: open connections keep theirs, new ones get the new one. An unusable pair
+//! of files changes nothing.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -34,11 +34,11 @@ pub struct Tls {
     key: PathBuf,
     config: Arc<ServerConfig>,
     current: Arc<Current>,
-    /// Guards the stamps of the two files: when they were loaded, and at the last check.
+    /// Guards the stamps of the two files: as loaded, and as of the last check.
     stamps: Mutex<([Stamp; 2], [Stamp; 2])>,
 }
 
-/// The certificate that new connections get.
+/// The certificate for new connections.
 #[derive(Debug)]
 struct Current(Mutex<Arc<CertifiedKey>>);
 
@@ -48,7 +48,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// Modification time, length and inode of a file, to notice that it was replaced; `None` if it cannot be found.
+/// Modification time, length and inode of a file, to detect its replacement; `None` if it cannot be found.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 impl Tls {
@@ -71,7 +71,7 @@ impl Tls {
         Ok(Tls { cert: cert.to_owned(), key: key.to_owned(), config: Arc::new(config), current, stamps })
     }
 
-    /// Reads the files again, and logs the outcome. Unusable files change nothing.
+    /// Rereads the files, and logs the result. Unusable files change nothing.
     pub fn reload(&self) {
         let stamps = [stamp(&self.cert), stamp(&self.key)];
         *self.stamps.lock() = (stamps, stamps);
@@ -88,8 +88,8 @@ impl Tls {
         }
     }
 
-    /// Reads the files again if they have changed since they were loaded, and not since the last check: a certificate and its key
-    /// are rarely replaced in one moment.
+    /// Rereads the files if they have changed since they were loaded, and not since the last check: a certificate and its key
+    /// are rarely replaced at the same moment.
     pub fn reload_if_changed(&self) {
         let now = [stamp(&self.cert), stamp(&self.key)];
         let mut stamps = self.stamps.lock();

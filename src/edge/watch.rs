@@ -1,4 +1,4 @@
-//! Detects that the client of an open stream has gone: one thread and one `poll` for all streams, so that the thread of an idle
+//! Detects that the client of an open stream has disconnected: one thread and one `poll` for all streams, so that the thread of an idle
 //! stream sleeps until it has something to send.
 
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ pub(crate) struct Watched<'a> {
 }
 
 impl Watch {
-    /// Calls `waker` when the client at the other end of `socket` has gone, or the watch closes.
+    /// Calls `waker` when the client at the other end of `socket` has disconnected, or the watch closes.
     pub(crate) fn add(&self, socket: Arc<UnixStream>, waker: Waker) -> Watched<'_> {
         let mut state = self.state.lock();
         if state.closed {
@@ -65,7 +65,7 @@ impl Watch {
                 state = wait(&self.changed, state);
                 continue;
             }
-            // POLLRDHUP sees a FIN or RST even behind unread bytes, which a peek does not.
+            // POLLRDHUP detects a FIN or RST even behind unread bytes, which a peek does not.
             let streams = state.streams.values().cloned();
             let (sockets, wakers): (Vec<_>, Vec<_>) =
                 streams.map(|(socket, waker)| ((socket, libc::POLLRDHUP), waker)).unzip();

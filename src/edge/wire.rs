@@ -13,7 +13,7 @@ use crate::http::{Body, Method, Next, Response, Stream};
 pub(crate) trait Sink {
     /// Writes and flushes all of `parts`.
     fn write(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
-    /// Whether the client has gone, if that can be known.
+    /// Whether the client has disconnected, if that can be known.
     fn client_has_gone(&self) -> bool;
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// For a request that could not be read.
+    /// For a request that could not be parsed.
     pub(crate) const UNREAD: Asked = Asked { version: Version::Http11, head_only: false };
 
     pub(crate) fn by(version: Version, method: &Method) -> Asked {
@@ -81,7 +81,7 @@ pub(crate) fn frame(mut response: Response, asked: Asked, after: After) -> Outgo
     Outgoing { head, body, after, _held: held }
 }
 
-/// The usual head fits without growing.
+/// The initial capacity: a typical head fits.
 const HEAD_GUESS: usize = 512;
 
 fn sized(head: &mut Vec<u8>, body: Vec<u8>) -> Body {
@@ -91,23 +91,23 @@ fn sized(head: &mut Vec<u8>, body: Vec<u8>) -> Body {
 
 /// The settings for sending a stream.
 pub(crate) struct Drain<'a> {
-    /// The version of the request: HTTP/1.0 knows no chunks.
+    /// The version of the request: HTTP/1.0 has no chunks.
     pub(crate) version: Version,
     /// The interval in which client and door are checked while the stream is silent; a waker does so at once.
     pub(crate) check: Duration,
     /// How long the stream may be silent before a comment is sent.
     pub(crate) keep_alive: Duration,
-    /// Whether the door ends its streams. That is a clean end.
+    /// Whether the door is ending its streams. That is a clean end.
     pub(crate) is_ending: &'a dyn Fn() -> bool,
 }
 
 impl Drain<'_> {
-    /// Sends `head` and then everything that `stream` gives, until its end. What already waits goes out in one write. The
-    /// stream is dropped at the end, which the application sees.
+    /// Sends `head` and then everything from `stream`, until its end. Chunks that are already waiting go out in one write. The
+    /// stream is dropped at the end, which notifies the application.
     pub(crate) fn run(&self, stream: Stream, head: Vec<u8>, sink: &mut impl Sink) -> io::Result<()> {
         let mut buffer = head;
         let mut last_write = clock::instant();
-        let mut unwritten = Vec::new(); // held by the memory budget of the stream until they are written
+        let mut unwritten = Vec::new(); // kept until written, for the memory budget of the stream
         let mut ended = false;
         while !ended {
             let patience = if buffer.is_empty() { self.check } else { Duration::ZERO };
@@ -147,7 +147,7 @@ impl Drain<'_> {
 
     fn push(&self, buffer: &mut Vec<u8>, bytes: &[u8]) {
         match self.version {
-            _ if bytes.is_empty() => {} // an empty chunk would be the end
+            _ if bytes.is_empty() => {} // an empty chunk would end the body
             Version::Http10 => buffer.extend_from_slice(bytes),
             Version::Http11 => {
                 let _ = write!(buffer, "{:x}\r\n", bytes.len()); // writing to a Vec cannot fail
@@ -158,7 +158,7 @@ impl Drain<'_> {
     }
 }
 
-/// A comment (HTML section 9.2.6): readers skip it, proxies see life.
+/// A comment (HTML section 9.2.6): readers skip it, and proxies see activity.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 #[cfg(test)]

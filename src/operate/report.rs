@@ -1,4 +1,4 @@
-//! An outcome in words, or as JSON.
+//! Formatting of an outcome as text or JSON.
 
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ const TOKENS: [&str; 6] = ["NAME", "MADE", "ENDS", "LAST USED", "ADDRESSES", "SE
 
 const NONE: &str = "There are no grants.\n";
 
-/// The text that a command prints.
+/// The output of a command.
 pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String {
     match format {
         Format::Human => text(operation, outcome),
@@ -28,7 +28,7 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String
     }
 }
 
-/// Whether the command names or asks about something that does not exist. `--all` matches even if there is nothing.
+/// Whether the command names or asks about something that does not exist. `--all` always matches.
 pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Revoked(ids) => ids.is_empty() && *operation != Operation::Revoke(Selection::All),
@@ -88,7 +88,7 @@ fn text(operation: &Operation, outcome: &Outcome) -> String {
     }
 }
 
-/// The server is named where there are grants for several. An empty last column is trimmed away.
+/// The server is shown if there are grants for several. An empty last column is trimmed.
 fn grants_table(grants: &[GrantSummary]) -> String {
     let first = grants.first().map(|grant| &grant.resource);
     let names_servers = grants.iter().any(|grant| Some(&grant.resource) != first);
@@ -171,7 +171,7 @@ fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {
     ]
 }
 
-/// A terminal obeys control characters; registration lets none in, and this does not rely on it.
+/// A terminal interprets control characters; registration refuses them, but this does not rely on it.
 pub(super) fn visible(text: &str) -> String {
     let escape =
         |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };

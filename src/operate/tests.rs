@@ -1,4 +1,4 @@
-//! The operator's commands on a state directory that no server has. With a running one: tests/operator.rs.
+//! The operator's commands on a state directory without a server. With a running one: tests/operator.rs.
 
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixListener;
@@ -27,7 +27,7 @@ fn files(test: &TestDirectory) -> StateFiles {
     }
 }
 
-/// A state directory with two grants that were made now.
+/// A state directory with two grants that were created now.
 fn written(test: &TestDirectory) -> StateFiles {
     let directory = StateDirectory::open(test.path()).unwrap();
     let now = clock::now();
@@ -67,25 +67,25 @@ fn without_a_server_the_table_itself_is_changed() {
     assert_eq!(listed(&files), [grant(2).id]);
 }
 
-/// S4: the next start seals with the new key, and everything is still there.
+/// S4: the next start seals with the new key, and every sealed value still opens.
 #[test]
 fn without_a_server_the_key_file_itself_is_changed() {
     let test = TestDirectory::new();
     let files = written(&test);
     assert_eq!(operate(&Operation::RotateKey, &files).unwrap(), Outcome::Rotated { keys: 2 });
     assert_eq!(listed(&files).len(), 2);
-    // The older key can go.
+    // The older key can be removed.
     let text = std::fs::read_to_string(&files.key_file.path).unwrap();
     let new: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).take(1).collect();
     std::fs::write(&files.key_file.path, new.concat()).unwrap();
     assert_eq!(listed(&files).len(), 2);
 }
 
-/// Under systemd's DynamicUser= nobody else can: root lists, and what it writes stays the server's.
+/// Under systemd's DynamicUser= only root can do this: root lists, and files that it writes keep the server's owner.
 #[test]
 fn root_works_on_the_state_of_another_user() {
     if sys::effective_user() != 0 {
-        return; // only root can give the directory away
+        return; // only root can change the owner of the directory
     }
     let test = TestDirectory::new();
     let files = written(&test);
@@ -101,7 +101,7 @@ fn root_works_on_the_state_of_another_user() {
     }
 }
 
-/// A mistyped directory is not made into an empty state.
+/// A mistyped directory is not initialised as an empty state.
 #[test]
 fn commands_create_no_state_where_no_server_ran() {
     let test = TestDirectory::new();
@@ -120,7 +120,7 @@ fn commands_create_no_state_where_no_server_ran() {
     }
 }
 
-/// A directory that is locked, by a server that has no socket yet.
+/// A directory that is locked by a server without a socket yet.
 #[test]
 fn a_server_that_does_not_answer_is_named() {
     let test = TestDirectory::new();
@@ -130,7 +130,7 @@ fn a_server_that_does_not_answer_is_named() {
     assert!(error.contains("operator.sock") && error.contains("try again"), "{error}");
 }
 
-/// A hung server takes no connection once its backlog is full, and one that it took it does not answer.
+/// A hung server accepts no connection once its backlog is full, and does not answer an accepted one.
 #[test]
 fn a_health_check_of_a_hung_server_ends() {
     let test = TestDirectory::new();
@@ -155,7 +155,7 @@ fn a_truncated_answer_is_refused() {
     }
 }
 
-/// To give the state to another user would keep the server from it.
+/// Changing the owner of the state would keep the server from it.
 #[test]
 fn another_user_is_told_to_run_the_command_as_the_servers() {
     let denied = StartupError {

@@ -7,7 +7,7 @@ fn route(method: &str, path: &str) -> Result<Route, NoRoute> {
     Route::of(&request(method, path).head, "", only).map(|(route, _)| route)
 }
 
-/// H9, A1: these are all the paths that strangers reach, and none of them is the operator's.
+/// H9, A1: all paths that strangers reach, none of which is the operator's.
 #[test]
 fn every_path_has_its_methods() {
     for (path, expected) in PATHS.into_iter().filter(|(path, _)| !path.is_empty()) {
@@ -21,7 +21,7 @@ fn every_path_has_its_methods() {
     }
 }
 
-/// H8: a path is what it is, byte for byte.
+/// H8: paths match byte for byte.
 #[test]
 fn similar_paths_are_not_found() {
     for path in [
@@ -42,7 +42,7 @@ fn similar_paths_are_not_found() {
     }
 }
 
-/// H8: people write the server's URL with a slash at its end, too.
+/// H8: the server's URL may be written with a slash at its end.
 #[test]
 fn the_mcp_endpoint_may_end_in_a_slash() {
     for method in ["GET", "POST", "DELETE", "OPTIONS"] {
@@ -60,7 +60,7 @@ fn found(base: &str, servers: &[&str], path: &str) -> Result<(Route, Option<Stri
     Route::of(&request("GET", path).head, base, named)
 }
 
-/// Each of several servers has its paths behind its name; RFC 8414 and RFC 9728 put the name of a document in front.
+/// Each of several servers has its paths below its name; RFC 8414 and RFC 9728 put the document's name before it.
 #[test]
 fn each_of_several_servers_has_its_own_paths() {
     for base in ["", "/base", "/base/two"] {
@@ -106,7 +106,7 @@ fn each_of_several_servers_has_its_own_paths() {
     }
 }
 
-/// With several servers none is at the root, and nothing is outside of the public URL's path but the probes.
+/// With several servers there is none at the root, and only the probes are outside of the public URL's path.
 #[test]
 fn several_servers_have_no_root_issuer() {
     for (path, route) in PATHS {
@@ -131,7 +131,7 @@ fn several_servers_have_no_root_issuer() {
     }
 }
 
-/// The only server below a path has its documents in front of the path, and below it.
+/// The only server below a path has its documents before the path, and below it.
 #[test]
 fn the_only_server_may_be_below_a_path() {
     let only = |path: &str| {
@@ -147,7 +147,7 @@ fn the_only_server_may_be_below_a_path() {
     assert_eq!(only("/.well-known/oauth-protected-resource/basement"), Err(NoRoute::NotFound));
 }
 
-/// No server takes a path of ours away.
+/// No server's name hides a path of ours.
 #[test]
 fn names_of_built_in_paths_are_reserved() {
     for name in ["mcp", "auth", "account", "token", ".well-known", "healthz", "sse", "message"] {
@@ -156,7 +156,7 @@ fn names_of_built_in_paths_are_reserved() {
     assert!(!is_reserved("files") && !is_reserved("callback") && !is_reserved("mc"));
 }
 
-/// O14: the authorization endpoint is GET and nothing else.
+/// O14: the authorization endpoint supports GET only.
 #[test]
 fn authorize_takes_get_only() {
     for method in ["HEAD", "POST", "OPTIONS"] {

@@ -1,4 +1,4 @@
-//! The demo's own parts besides a server: the simulated GitHub, and words for a newcomer.
+//! The parts that only the demo has: the simulated GitHub, and advice for a newcomer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) struct SimulatedGitHub {
 }
 
 impl SimulatedGitHub {
-    /// Starts it and points `app` at it.
+    /// Starts it and sets its URLs in `app`.
     pub(super) fn start(app: &mut GitHubApp) -> Result<SimulatedGitHub, StartupError> {
         let failed = |why: &dyn std::fmt::Display| {
             StartupError::new(format!("the simulated GitHub cannot listen on a loopback port: {why}"))
@@ -51,7 +51,7 @@ pub(super) fn next_steps(command_line: &[String], url: &PublicUrl, servers: &[(S
     let origin = url.to_string();
     let command = without_demo(command_line);
     let ours = command_line.split(|word| word == "--").next().unwrap_or_default();
-    // The address must stay the one that GitHub knows.
+    // The address must stay the one that is registered at GitHub.
     let (option, variable) = match url.authority() {
         other if other.parse::<SocketAddr>().is_ok() => ("--listen", format!("MCP_LISTEN={other} ")),
         _ => ("--public-url", format!("MCP_PUBLIC_URL={origin} ")),
@@ -100,14 +100,14 @@ fn connecting_to_several(servers: &[(String, Arc<str>)]) -> String {
     lines + "    Other clients take the same URLs; without /mcp, each opens a page that says how.\n"
 }
 
-/// The command line that serves the same without simulation, for a shell.
+/// The command line that serves the same without simulation, quoted for a shell.
 fn without_demo(command_line: &[String]) -> String {
     let (program, arguments) = command_line.split_at(command_line.len().min(1));
     let arguments = arguments.strip_prefix(&["demo".to_owned()]).unwrap_or(arguments);
     program.iter().chain(arguments).map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell has to be told it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&b);
     match !word.is_empty() && word.bytes().all(is_plain) {

@@ -46,7 +46,7 @@ fn no_two_seals_are_alike() {
     assert_ne!(seal(&keys, &ticket(), &random), seal(&keys, &ticket(), &random));
 }
 
-/// T1: a value of one type never opens as another, whatever its prefix says.
+/// T1: a value of one type never opens as another, with any prefix.
 #[test]
 fn a_sealed_value_opens_only_as_its_own_type() {
     let (keys, random) = (keyring(1), CountedRandom::default());

@@ -18,12 +18,12 @@ impl Shared {
     pub(super) fn serve(&self, mut request: tiny_http::Request) {
         let asked = asked(&request);
         let response = self.answer(&mut request).unwrap_or_else(|refusal| self.refusal(refusal));
-        // Reads what is left of the body first: closed over unread bytes, the connection would be reset.
+        // Drains the rest of the body first: closed over unread bytes, the connection would be reset.
         let sink = Writer(request.into_writer());
         self.write(response, asked, sink);
     }
 
-    /// Answers a request for which there is no thread, on that of the accept loop.
+    /// Answers a request on the accept loop's thread, because no other could be started.
     pub(super) fn refuse_busy(&self, request: tiny_http::Request) {
         let asked = asked(&request);
         self.write(self.refusal(Refusal::Busy), asked, Writer(request.into_writer()));
@@ -65,7 +65,7 @@ impl Shared {
                 drain.run(stream, outgoing.head, &mut sink)
             }
         };
-        drop(written); // an error means that the client has gone
+        drop(written); // an error means that the client has disconnected
     }
 }
 
@@ -82,14 +82,14 @@ fn asked(request: &tiny_http::Request) -> Asked {
     Asked { version, head_only: *request.method() == tiny_http::Method::Head }
 }
 
-/// Why a request can be neither answered nor dropped, in words for the operator. Leaking it keeps its connection unread, at the
+/// The reason why a request can be neither answered nor dropped, as a text for the operator. Leaking it keeps its connection unread, at
 /// cost of a thread of tiny_http and two descriptors.
 pub(super) fn reason_to_leak(request: &tiny_http::Request) -> Option<&'static str> {
-    // H2: when a request is dropped, tiny_http allocates what is missing of its body, which would abort the process.
+    // H2: when a request is dropped, tiny_http allocates the missing rest of its body, which would abort the process.
     if request.body_length().is_some_and(|length| length > limits::TINY_DROP_BYTES) {
         return Some("the proxy must refuse such large bodies");
     }
-    // H1: tiny_http would read what is left of a chunked body, or follows it, as another request.
+    // H1: tiny_http would read the rest of a chunked body, or the bytes after it, as another request.
     let is_chunked = request.headers().iter().any(|field| field.field.equiv("Transfer-Encoding"));
     (is_chunked && is_kept_open(request))
         .then_some("the proxy must send Connection: close, and bodies with a length, as docs/deploy shows")
@@ -148,18 +148,18 @@ fn wait(waiter: &Waiter) -> Response {
     }
 }
 
-/// The way out of tiny_http for one answer.
+/// The writer of tiny_http for one answer.
 struct Writer(Box<dyn Write + Send>);
 
 impl Sink for Writer {
-    /// Writes in one piece: tiny_http's buffer of 1 KiB would make several writes of it.
+    /// Writes in one piece: tiny_http's buffer of 1 KiB would split it into several writes.
     fn write(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
         self.0.write_all(&parts.concat())?;
         self.0.flush()
     }
 
-    /// tiny_http does not tell.
+    /// tiny_http cannot tell.
     fn client_has_gone(&self) -> bool {
         false
     }

@@ -1,19 +1,19 @@
 //! The trusted door: the accept loop of tiny_http, for the operator's Unix socket and for a reverse proxy on the same
-//! machine. Same queue, same workers, same checks of a head as the edge.
+//! machine. It shares queue, workers and the checks of a head with the edge.
 //!
 //! It relies on its clients where tiny_http 0.12 offers no defence, so strangers must not reach it. A proxy must
 //! - send one request per connection and say `Connection: close` in the first `Connection` field, the only one that tiny_http
 //!   reads. Where tiny_http would wait for another request it leaves some connections of a burst unanswered until others end, so
 //!   such a request is answered 400;
-//! - send bodies with a length: of a chunked body, a cut-off end cannot be told from its end. It is answered 411. Where tiny_http
+//! - send bodies with a length: a truncated chunked body cannot be told from a complete one. It is answered 411. Where tiny_http
 //!   would take the rest of the body for another request, it is not answered, and nothing after it is read;
 //! - refuse a length that is malformed or repeated: tiny_http takes it for none, or the first for the length, and what follows
 //!   for another request;
 //! - send a request whole, and time slow clients out: tiny_http has no timeouts and cannot stop waiting for a body;
-//! - refuse heads and bodies that are too large. tiny_http limits no head, and allocates what is missing of a body;
-//! - bound its connections: tiny_http does not, and each costs two descriptors and a thread, and one more if it has a request.
+//! - refuse heads and bodies that are too large. tiny_http limits no head, and allocates the missing rest of a body;
+//! - bound its connections: tiny_http does not, and each costs two descriptors and a thread, and one more during a request.
 //!
-//! tiny_http does not tell when a client has gone: calls and silent streams find out when they write.
+//! tiny_http does not report that a client has disconnected: calls and silent streams find out when they write.
 
 mod exchange;
 #[cfg(test)]
@@ -45,9 +45,9 @@ use crate::workers::Pool;
 pub struct Parts {
     /// Answers the requests.
     pub handler: Arc<dyn Handler>,
-    /// Runs the handler.
+    /// The queue whose workers run the handler.
     pub pool: Arc<Pool>,
-    /// The limits on what is open at once.
+    /// The limits on open requests and streams.
     pub capacity: Capacity,
     /// Called when no connection could be accepted for [`limits::TINY_LOST`]; the door then stays closed. Without it, the door is
     /// opened again and again.
@@ -57,7 +57,7 @@ pub struct Parts {
 /// The door for a trusted peer.
 pub struct Tiny {
     shared: Arc<Shared>,
-    /// The listener as a stream, because std shuts down nothing else. Shut down, it makes every `accept` fail.
+    /// The listener as a stream, because std offers shutdown for no other type. Shut down, it makes every `accept` fail.
     shutter: UnixStream,
     /// Taken when the door is closed.
     acceptor: Option<JoinHandle<()>>,
@@ -70,7 +70,7 @@ struct Shared {
     closing: CancelToken,
     /// Tripped when the door stops waiting for answers.
     ended: CancelToken,
-    /// One thread a request.
+    /// The number of running requests, each with a thread.
     threads: Arc<Quota<()>>,
     streams: Arc<Quota<()>>,
     bodies: BodyBudget,
@@ -81,13 +81,13 @@ impl Tiny {
     /// Serves a listener.
     ///
     /// # Errors
-    /// The listener's address is not loopback, or what the operating system says.
+    /// The listener's address is not loopback, or an error of the operating system.
     pub fn start(listener: Listener, parts: Parts) -> io::Result<Tiny> {
         if listener.address().is_some_and(|address| !address.ip().is_loopback()) {
             let words = "the door for a reverse proxy must be on loopback or a Unix socket";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         }
-        listener.send_at_once()?; // tiny_http does not
+        listener.send_at_once()?; // tiny_http does not set this
         let Parts { handler, pool, capacity, when_lost } = parts;
         let shutter = UnixStream::from(listener.as_fd().try_clone_to_owned()?);
         let shared = Arc::new(Shared {
@@ -130,7 +130,7 @@ impl Door for Tiny {
         self.shared.threads.wait_below(1, patience)
     }
 
-    /// Streams are cut off, calls are left alone.
+    /// Streams are cut off, calls continue.
     fn stop(&mut self, patience: Duration) {
         self.close();
         if !self.wait(patience) {
@@ -180,7 +180,7 @@ impl Shared {
             Err(error) => return drop(report.send(error)),
         };
         let _ = report.send(self.take_requests(&server, listener));
-        // Requests on the connections that were accepted before.
+        // Requests on connections that were accepted before.
         let patience = if self.closing.is_tripped() { limits::TINY_LOOK } else { limits::TINY_LOST };
         while let Ok(Some(request)) = server.recv_timeout(patience) {
             self.start_request(request);
@@ -196,7 +196,7 @@ impl Shared {
                     self.start_request(request);
                     unaccepted = 0;
                 }
-                // When its thread has panicked (no descriptor was left), tiny_http says nothing, and connections wait.
+                // If its thread has panicked (no descriptor was left), tiny_http reports nothing, and connections wait.
                 Ok(None) if sys::are_ready(&[(listener, libc::POLLIN)], 0).contains(&true) => {
                     unaccepted = unaccepted.saturating_add(1);
                 }

@@ -83,7 +83,7 @@ fn each_connection_has_one_request_and_is_closed() {
     assert_eq!(door.get("/after").body, "GET /after ");
 }
 
-/// On a connection that stays open, tiny_http would take the rest of an unread body for another request.
+/// On a persistent connection, tiny_http would take the rest of an unread body for another request.
 #[test]
 fn a_proxy_that_keeps_connections_open_is_told_not_to() {
     let door = door("keep-alive");
@@ -101,7 +101,7 @@ fn a_proxy_that_keeps_connections_open_is_told_not_to() {
     }
 }
 
-/// H1: what is sent as the rest of a chunked body never becomes a request.
+/// H1: bytes sent as the rest of a chunked body never become a request.
 #[test]
 fn bytes_after_a_chunked_body_are_not_served_as_a_request() {
     let door = door("smuggled");
@@ -139,7 +139,7 @@ fn bytes_after_a_chunked_body_are_not_served_as_a_request() {
     assert_eq!(door.get("/").status, 200);
 }
 
-/// Requests that tiny_http lets through are refused as the edge would refuse them.
+/// Requests that tiny_http accepts are refused as the edge would refuse them.
 #[test]
 fn heads_are_checked_as_strictly_as_at_the_edge() {
     let door = door("strict");
@@ -164,7 +164,7 @@ fn heads_are_checked_as_strictly_as_at_the_edge() {
     assert_eq!(answer.status, 400);
 }
 
-/// H2: the length that makes stock tiny_http abort the process leaves this door standing.
+/// H2: a length that makes stock tiny_http abort the process does not stop this door.
 #[test]
 fn a_giant_content_length_ends_only_its_connection() {
     let door = door("giant");
@@ -183,7 +183,7 @@ fn a_giant_content_length_ends_only_its_connection() {
     assert_eq!(door.get("/").status, 200);
 }
 
-/// A body that was cut off is not taken for a whole one.
+/// A truncated body is not taken for a complete one.
 #[test]
 fn a_truncated_body_never_reaches_the_application() {
     let door = door("truncated");
@@ -194,7 +194,7 @@ fn a_truncated_body_never_reaches_the_application() {
     assert!(door.events.try_recv().is_err());
 }
 
-/// A Java client that would rather speak HTTP/2 is answered, and only its declared body is read.
+/// A Java client that offers an upgrade to HTTP/2 is answered, and only its declared body is read.
 #[test]
 fn an_upgrade_is_ignored() {
     let door = door("upgrade");
@@ -206,7 +206,7 @@ fn an_upgrade_is_ignored() {
     }
 }
 
-/// tiny_http leaves most of such a burst unanswered for ever if connections are kept open.
+/// tiny_http leaves most of such a burst unanswered for ever if connections are persistent.
 #[test]
 fn every_connection_of_a_burst_is_answered() {
     let door = door("burst");
@@ -317,14 +317,14 @@ fn fragile_listener() -> (Listener, SocketAddr, TcpListener) {
     (Listener::Tcp(listener, Opener::This), address, handle)
 }
 
-/// Has tiny_http stop accepting at this listener.
+/// Makes tiny_http stop accepting at this listener.
 fn end_accepting(address: SocketAddr, handle: &TcpListener) {
     handle.set_nonblocking(true).unwrap();
     let mut client = Client::new(TcpStream::connect(address).unwrap());
     assert_eq!(client.get_and_close("/").status, 200);
 }
 
-/// A probe of the operator's, or a moment without descriptors, does not close the door for good.
+/// An operator's probe, or a temporary lack of descriptors, does not close the door for good.
 #[test]
 fn a_door_that_tiny_http_closed_opens_anew() {
     let (desk, _events) = Desk::new();

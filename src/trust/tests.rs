@@ -34,7 +34,7 @@ fn serve(answer: fn(&mut StreamOwned<ServerConnection, TcpStream>)) -> u16 {
 
 fn greet(stream: &mut StreamOwned<ServerConnection, TcpStream>) {
     let mut bytes = [0; 4096];
-    let _ = stream.read(&mut bytes); // a client that believes nothing hangs up
+    let _ = stream.read(&mut bytes); // a client that does not trust us closes the connection
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     let _ = stream.flush();
     let _ = stream.read(&mut bytes);
@@ -46,7 +46,7 @@ fn get(trust: &Trust, port: u16, timeout: std::time::Duration) -> Result<String,
     answer.and_then(|response| response.into_body().read_to_string()).map_err(|error| error.to_string())
 }
 
-/// G7: whoever is not vouched for by a root is not talked to; the operator can name more roots, and Mozilla's stay.
+/// G7: a server without a trusted root is refused; the operator can add roots, and Mozilla's stay.
 #[test]
 fn the_operators_roots_are_trusted_besides_the_built_in_ones() {
     let minute = std::time::Duration::from_secs(60);

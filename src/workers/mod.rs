@@ -1,7 +1,7 @@
 //! The bounded queue between the doors and the application, and the workers that empty it.
 //!
 //! [`limits::WORKERS`] workers always run. A handler may block (a tool, a call to GitHub), so a supervisor adds workers
-//! while the queue does not move, up to [`limits::WORKERS_MAX`]; it sleeps while the queue is empty. Nothing here knows
+//! while the queue does not move, up to [`limits::WORKERS_MAX`]; it sleeps while the queue is empty. Nothing here uses
 //! sockets.
 
 use std::io;
@@ -19,29 +19,29 @@ use crate::base::quota::Quota;
 use crate::base::{clock, limits, trace};
 use crate::http::{Blocking, Responder, Ticket, Waiter};
 
-/// A request on its way to a worker.
+/// A request in transit to a worker.
 struct Job {
     work: Blocking,
     _served: Served,
-    /// The request's parts of bounded supplies. Kept until `work` has returned, which may be long after the answer if that is a
-    /// stream, or if the client has gone.
+    /// The request's shares of bounded budgets. Kept until `work` has returned, which may be long after the answer if that is a
+    /// stream, or if the client has disconnected.
     _held: Arc<dyn Send + Sync>,
 }
 
-/// Held for each request that waits for a worker or runs: the clones are counted.
+/// Held by each request that waits for a worker or runs: the clones are counted.
 type Served = Arc<()>;
 
-/// The queue is full, or closed because the server stops: the door answers 503.
+/// The queue is full, or closed because the server is stopping: the door answers 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 /// The queue and its workers.
 pub struct Pool {
-    /// The sending end. Dropping it closes the queue: workers finish what waits and end.
+    /// The sending end. Dropping it closes the queue: workers finish the waiting jobs and end.
     jobs: Mutex<Option<Sender<Box<Job>>>>,
     shared: Arc<Shared>,
     served: Served,
-    /// Guards the thread of the door that the last request came to.
+    /// Guards the door thread that handled the last request.
     last_door: Mutex<Option<ThreadId>>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
     /// For `unpark` without a lock.
@@ -50,17 +50,17 @@ pub struct Pool {
 
 struct Shared {
     queue: Receiver<Box<Job>>,
-    /// Jobs that workers have taken since the start: shows the supervisor whether the queue moves.
+    /// Number of jobs taken by workers since the start: shows the supervisor whether the queue moves.
     taken: AtomicU64,
     /// Whether the supervisor is awake and checks the queue by itself.
     watching: AtomicBool,
     stopping: AtomicBool,
     workers: Arc<Quota<()>>,
-    /// Numbers the workers' names.
+    /// The number of workers started so far, for their names.
     started: AtomicUsize,
 }
 
-/// How long a worker stays.
+/// The lifetime of a worker.
 #[derive(Clone, Copy)]
 enum Stay {
     UntilClosed,
@@ -71,7 +71,7 @@ impl Pool {
     /// Starts the workers. At most `queue` requests wait for one.
     ///
     /// # Errors
-    /// The operating system gives no threads.
+    /// The operating system cannot start the threads.
     pub fn start(queue: usize) -> io::Result<Pool> {
         let (sender, queue) = bounded(queue);
         let shared = Arc::new(Shared {
@@ -95,20 +95,20 @@ impl Pool {
         Ok(Pool { jobs, shared, served, last_door, supervisor, supervisor_thread })
     }
 
-    /// Permission to run the quick part of a request on this thread, that of its door: if the request is passed on, or no other is being
-    /// served and the last one came to this door, too. While several are busy, threads that serve keep those of workers and clients
-    /// waiting.
+    /// Permission to run the quick part of a request on this thread, that of its door: if the request is forwarded to a peer, or no
+    /// other is being served and this thread handled the last one as well. While several are busy, door threads that serve would delay
+    /// workers and clients.
     pub fn place_at_door(&self, ticket: &Ticket) -> Option<Served> {
         let place = Arc::clone(&self.served);
-        let is_alone = Arc::strong_count(&place) == 2; // this one and the pool's own
+        let is_alone = Arc::strong_count(&place) == 2; // this clone and the pool's own
         let this = Some(thread::current().id());
         let last = std::mem::replace(&mut *self.last_door.lock(), this);
         (ticket.passes_on || (is_alone && last == this)).then_some(place)
     }
 
-    /// Serves a whole request; never waits. With a place, [`Ticket::run`] runs on this thread; what it returns, or all, is queued for
-    /// a worker. `counted` is the memory budget of the body. It is given back together with what the ticket holds, when the
-    /// request is answered and all that the ticket runs has returned.
+    /// Serves a whole request; never waits. With a place, [`Ticket::run`] runs on this thread, and the work that it returns is queued for
+    /// a worker; without one, all is queued. `counted` is the memory budget of the body. It is released together with the ticket's own
+    /// shares, when the request is answered and all work of the ticket has returned.
     ///
     /// # Errors
     /// [`Full`].
@@ -155,7 +155,7 @@ impl Pool {
         self.shared.workers.held()
     }
 
-    /// Closes the queue, lets the workers finish what is in it, and waits for them up to `patience`. Returns whether all have
+    /// Closes the queue, lets the workers finish the jobs in it, and waits for them up to `patience`. Returns whether all have
     /// ended.
     pub fn stop(&self, patience: Duration) -> bool {
         let deadline = clock::instant() + patience;
@@ -164,7 +164,7 @@ impl Pool {
         self.supervisor_thread.unpark();
         let supervisor = self.supervisor.lock().take();
         if let Some(supervisor) = supervisor {
-            let _ = supervisor.join(); // it neither panics nor waits for long
+            let _ = supervisor.join(); // neither panics nor takes long
         }
         self.shared.workers.wait_below(1, deadline.saturating_duration_since(clock::instant()))
     }
@@ -177,7 +177,7 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    /// Sleeps while the queue is empty. While it is not, looks every [`QUEUE_TICK`] whether it moves.
+    /// Sleeps while the queue is empty. Otherwise checks every [`QUEUE_TICK`] whether it moves.
     fn supervise(self: Arc<Shared>) {
         let mut taken_before = self.taken.load(Ordering::Relaxed);
         while !self.stopping.load(Ordering::SeqCst) {
@@ -205,7 +205,7 @@ impl Shared {
         let counted = self.workers.take(()).ok_or(io::ErrorKind::WouldBlock)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(self);
-        // Ends when the queue is closed and empty; one that stays only while needed, as `Shared::work` says.
+        // Ends when the queue is closed and empty; a temporary worker earlier, see `Shared::work`.
         thread::Builder::new()
             .name(format!("worker-{number}"))
             .stack_size(limits::WORKER_STACK_BYTES)
@@ -217,7 +217,7 @@ impl Shared {
     }
 
     fn work(&self, stay: Stay) {
-        // An extra worker ends the first time that it finds the queue empty after this. If the time began anew with each job, no
+        // An extra worker ends the first time that it finds the queue empty after this. If the time were reset by each job, no
         // worker would ever end under a light load: the jobs are spread over all of them.
         let needed_until = clock::instant() + limits::WORKER_IDLE;
         loop {
@@ -233,7 +233,7 @@ impl Shared {
     }
 }
 
-/// How many workers to add, given how many jobs wait and how many were taken in the last tick.
+/// The number of workers to add, given the number of waiting jobs and of those taken in the last tick.
 fn wanted_workers(waiting: usize, moved: u64) -> usize {
     match u64::try_from(waiting) {
         Ok(0) => 0,
@@ -252,7 +252,7 @@ fn catch_panic<R>(work: impl FnOnce() -> R) -> Option<R> {
     outcome.ok()
 }
 
-/// Logs panics by their place in the code, and those in tools with their message.
+/// Logs panics by their location in the code, and those in tools with their message.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -263,7 +263,7 @@ pub fn log_panics() {
     }));
 }
 
-/// The message of a panic, if it may be logged: that of a tool, whose author chose it. A message of our own code may quote a
+/// The message of a panic, if it may be logged: that of a tool, which its author wrote. A message of our own code may quote a
 /// request or a secret.
 fn loggable(message: &str) -> Option<&str> {
     trace::is_in_tool().then_some(message)

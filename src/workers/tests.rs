@@ -3,7 +3,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 use crate::http::{CallEnding, CallNote, Response, Witness};
 
-/// Answers as the path says.
+/// Answers according to the path.
 fn answer(path: &str, release: &CancelToken, responder: Responder) {
     match path {
         "/panic" => panic!("on purpose"),
@@ -17,7 +17,7 @@ fn answer(path: &str, release: &CancelToken, responder: Responder) {
     responder.respond(Response::new(204));
 }
 
-/// Keeps the backtraces of panics that tests ask for out of their output, and the time that they take.
+/// Suppresses the backtraces of panics that tests cause, and the time that they take.
 fn hide_intended_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -66,7 +66,7 @@ fn a_job_is_answered() {
     assert_eq!(bench.status(&waiter), 204);
 }
 
-/// H3: what a request takes is given back when its handler is done with it, not when it is answered.
+/// H3: a request's budget is released when its handler has returned, not when it is answered.
 #[test]
 fn resources_of_a_request_are_held_until_its_handler_returns() {
     let bench = Bench::new();
@@ -92,7 +92,7 @@ fn a_panic_is_a_500_and_the_workers_live_on() {
     assert_eq!(bench.status(&waiter), 204);
 }
 
-/// L1, H12: of a panic in our own code the place alone is logged.
+/// L1, H12: of a panic in our own code only the location is logged.
 #[test]
 fn a_panic_message_is_logged_only_if_a_tool_panicked() {
     assert_eq!(loggable("Bearer mcp_at_x"), None);
@@ -104,7 +104,7 @@ fn a_panic_message_is_logged_only_if_a_tool_panicked() {
 fn blocked_workers_are_joined_by_more_up_to_the_limit() {
     let bench = Bench::new();
     let blocked: Vec<_> = (0..limits::WORKERS).map(|_| bench.submit("/wait").unwrap()).collect();
-    // Answered although every worker there was at the start is blocked.
+    // Answered although every worker of the start is blocked.
     let waiter = bench.submit("/").unwrap();
     assert_eq!(bench.status(&waiter), 204);
 
@@ -118,7 +118,7 @@ fn blocked_workers_are_joined_by_more_up_to_the_limit() {
     }
 }
 
-/// H13: what waits is finished, what comes later is refused.
+/// H13: waiting jobs are finished, later ones are refused.
 #[test]
 fn stopping_finishes_the_queue_and_refuses_more() {
     let bench = Bench::new();
@@ -139,7 +139,7 @@ fn workers_are_added_only_while_the_queue_does_not_move() {
     }
 }
 
-/// Requests that begin at the door.
+/// Requests whose quick part runs on the door's thread.
 impl Bench {
     /// A place for the second request in a row of this thread.
     fn place(&self) -> Option<Served> {
@@ -147,7 +147,7 @@ impl Bench {
         self.place_of_one(false)
     }
 
-    /// A place for a request, which is passed on or not.
+    /// A place for a request, which is forwarded or not.
     fn place_of_one(&self, passes_on: bool) -> Option<Served> {
         self.pool.place_at_door(&Ticket { passes_on, ..Ticket::new(0, |_, _| None) })
     }
@@ -181,7 +181,7 @@ fn with_a_place_only_the_blocking_part_runs_on_a_worker() {
     assert_eq!(first, second);
 }
 
-/// A slow one holds a place, not the server.
+/// A slow one holds a place, but does not block the server.
 #[test]
 fn a_place_is_free_only_while_no_other_request_is_served() {
     let bench = Bench::new();
@@ -215,7 +215,7 @@ fn a_forwarded_request_always_gets_a_place() {
     assert!(places.iter().all(Option::is_some) && bench.place().is_none());
 }
 
-/// H12: as on a worker. H3: what the request took is given back.
+/// H12: as on a worker. H3: the request's budget is released.
 #[test]
 fn a_panic_on_the_listener_thread_is_a_500() {
     let bench = Bench::new();
@@ -245,7 +245,7 @@ impl Witness for Logged {
     }
 }
 
-/// L1: the log says what the client gets, which is the door's 503.
+/// L1: the logged status is the client's, which is the door's 503.
 #[test]
 fn a_request_that_meets_a_closed_queue_is_logged_as_503() {
     let bench = Bench::new();

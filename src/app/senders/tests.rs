@@ -1,7 +1,7 @@
 use super::*;
 use crate::http::fake::request;
 
-/// H10: only a proxy on this machine is looked for: of strangers, anybody can send these fields.
+/// H10: only a proxy on this machine is detected: any stranger can send these fields.
 #[test]
 fn a_proxy_on_this_machine_that_is_not_named_is_noticed() {
     let noticed = |proxies: &str, peer: Option<&str>, field: &str| {

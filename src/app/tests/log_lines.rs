@@ -4,14 +4,14 @@ use super::*;
 use crate::mcp::Tool;
 use crate::metrics::Snapshot;
 
-/// An app behind a proxy at 127.0.0.1, and what it counts.
+/// An app behind a proxy at 127.0.0.1, and its metrics.
 fn counted(fixture: &Fixture) -> (Arc<App>, Arc<Metrics>) {
     let metrics: Arc<Metrics> = Arc::default();
     let parts = AppParts { metrics: Arc::clone(&metrics), ..parts("https://mcp.example.com", fixture) };
     (Arc::new(App::new(parts)), metrics)
 }
 
-/// The page has each of these lines.
+/// Checks that the page contains each of these lines.
 fn check(metrics: &Metrics, lines: &[&str]) {
     let page = metrics.page(&Snapshot::default());
     for line in lines {
@@ -63,7 +63,7 @@ fn every_answer_is_counted_once_with_its_reason() {
     answer(&app, to("POST", "/mcp"));
     answer(&app, request("GET", "/").with("Host", "evil.example"));
     answer(&app, to("GET", "/healthz"));
-    // A body that does not come is the door's to count.
+    // A body that does not arrive is counted by the door.
     drop(Arc::clone(&app).admit(to("POST", "/token").head));
     check(
         &metrics,
@@ -78,7 +78,7 @@ fn every_answer_is_counted_once_with_its_reason() {
     assert!(!metrics.page(&Snapshot::default()).contains(r#"route="token""#));
 }
 
-/// Writes the line of a request to `/mcp` that is answered while this thread works on `current`.
+/// Writes the line of a request to `/mcp` that is answered while this thread serves `current`.
 fn answered(status: u16, reason: Option<&'static str>, current: Trace) -> Arc<Metrics> {
     let metrics: Arc<Metrics> = Arc::default();
     let log = Arc::new(RequestLog::new(Arc::clone(&metrics)));

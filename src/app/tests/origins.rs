@@ -1,8 +1,8 @@
-//! Under which hosts the server answers, and which pages may read its answers.
+//! The hosts that the server answers under, and the pages that may read its answers.
 
 use super::*;
 
-/// A2: probes ask by address, with any port or none, or name no host; and nobody else may.
+/// A2: probes use an address with any port or none, or name no host; other requests may not.
 #[test]
 fn a_probe_may_name_any_host_or_none() {
     let fixture = fake::fixture();
@@ -26,8 +26,8 @@ fn a_probe_may_name_any_host_or_none() {
     }
 }
 
-/// O15: under another name of loopback the API answers as the resource of that name, and a page is shown under the
-/// configured one, where its cookie and forms are good.
+/// O15: under another name of loopback the API answers as the resource of that name, and a page is redirected to the
+/// configured one, where its cookie and forms are valid.
 #[test]
 fn other_names_of_loopback_reach_the_same_server() {
     let fixture = fake::fixture();
@@ -94,7 +94,7 @@ fn cors_is_for_configured_origins() {
     }
 }
 
-/// M19: an allowed origin need not be a web page's. `null`, which many pages have, opens no page of a login.
+/// M19: an allowed origin need not be that of a web page. `null`, which many pages have, gets no page of a login.
 #[test]
 fn apps_and_opaque_origins_can_be_allowed() {
     let fixture = fake::fixture();
@@ -117,7 +117,7 @@ fn apps_and_opaque_origins_can_be_allowed() {
     assert_eq!(answer(&app, to("POST", "/mcp").with("Origin", "app://obsidian.md.evil")).status(), 403);
 }
 
-/// M19: metadata is for pages of every origin, and for nobody's cookies.
+/// M19: metadata is for pages of every origin, without cookies.
 #[test]
 fn metadata_is_public() {
     let fixture = fake::fixture();

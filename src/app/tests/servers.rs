@@ -55,7 +55,7 @@ fn metadata_documents_lead_to_the_endpoints_of_their_server() {
     }
 }
 
-/// There is no issuer at the root, and nothing there names a server.
+/// There is no issuer at the root, and no document there names a server.
 #[test]
 fn the_root_names_no_server() {
     let fixture = fake::fixture();
@@ -81,7 +81,7 @@ fn the_root_names_no_server() {
     }
 }
 
-/// M4, M6, T17: a token and a session open their own server, and go with their grant.
+/// M4, M6, T17: a token and a session are valid at their own server only, and end with their grant.
 #[test]
 fn tokens_and_sessions_are_for_their_own_server() {
     let mut fixture = fake::fixture();
@@ -105,7 +105,7 @@ fn tokens_and_sessions_are_for_their_own_server() {
     assert_eq!(app.servers()[1].mcp.counts().sessions, 0);
 }
 
-/// Below a path: other paths of the host are another program's, and another name of loopback keeps the path.
+/// Below a path: other paths of the host belong to another program, and another name of loopback keeps the path.
 #[test]
 fn nothing_is_outside_of_the_path_of_the_public_url() {
     let fixture = fake::fixture();

@@ -2,7 +2,7 @@ use super::*;
 
 const LIMIT: usize = 100;
 
-/// Decodes `input` whole and byte by byte; both must agree. The content and what is left, or the status.
+/// Decodes `input` whole and byte by byte; both must agree. The content and the rest of the input, or the status.
 fn decode(input: &str) -> Result<(String, &str), u16> {
     let run = |step: usize| {
         let (mut decoder, mut body, mut used) = (Decoder::new(LIMIT), Vec::new(), 0);
@@ -33,7 +33,7 @@ fn chunked_bodies_are_decoded() {
     }
 }
 
-/// H1, H3: what decoders disagree about is refused.
+/// H1, H3: ambiguous encodings, which decoders interpret differently, are refused.
 #[test]
 fn malformed_chunks_are_refused() {
     for bad in [

@@ -26,7 +26,7 @@ fn each_sender_and_all_together_are_capped() {
     assert!(admit("2001:db8:0:1::1").is_ok());
 }
 
-/// A reverse proxy on this machine brings everybody: only the cap of all holds for it.
+/// A reverse proxy on this machine carries many people's connections: only the total cap applies to it.
 #[test]
 fn this_machine_is_capped_as_a_whole_only() {
     for address in ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"] {

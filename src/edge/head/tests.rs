@@ -4,7 +4,7 @@ fn parse_text(text: &str) -> Result<Option<(Checked, usize)>, Refusal> {
     parse(text.as_bytes(), None)
 }
 
-/// The status of the refusal of these bytes, 0 if they are taken, 1 if more are waited for.
+/// The status of the refusal of these bytes, 0 if they are accepted, 1 if they are incomplete.
 fn check_status(text: &str, expected: u16) {
     let status = match parse_text(text) {
         Ok(Some(_)) => 0,
@@ -46,7 +46,7 @@ fn a_head_is_waited_for_byte_by_byte() {
     check_status(text, 0);
 }
 
-/// H1: there is one way to frame a body, or none.
+/// H1: a body is framed in one way, or not at all.
 #[test]
 fn ambiguous_framing_is_refused() {
     for (lines, status) in [
@@ -112,7 +112,7 @@ fn the_limits_of_a_head_hold_to_the_byte() {
     check_status(&format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(limits::HEAD_BYTES)), 431);
 }
 
-/// H4: what a lenient parser would repair is refused.
+/// H4: input that a lenient parser would repair is refused.
 #[test]
 fn malformed_heads_are_refused() {
     for (text, status) in [
@@ -169,7 +169,7 @@ fn malformed_heads_are_refused() {
     }
 }
 
-/// H4: exactly one Host, and no second opinion about it.
+/// H4: exactly one Host, and no contradiction of it.
 #[test]
 fn a_request_names_one_host() {
     for (text, status) in [
@@ -207,7 +207,7 @@ fn connect_expect_and_upgrade_are_refused_or_ignored() {
     assert!(!good("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").expects_continue);
 }
 
-/// H11: a field that decides something stands once.
+/// H11: a field that affects decisions occurs once.
 #[test]
 fn repeated_security_relevant_fields_are_refused() {
     for name in ["Authorization", "Content-Type", "Origin", "Mcp-Session-Id", "Mcp-Param-x", "Last-Event-Id"]
@@ -218,7 +218,7 @@ fn repeated_security_relevant_fields_are_refused() {
     check_status(&with("Accept: a\r\nAccept: b\r\nCookie: a=1\r\nCookie: b=2\r\n"), 0);
 }
 
-/// H11: a host's other applications may set as many cookies as a head has room for.
+/// H11: other applications on the host may set cookies up to the limit of the head.
 #[test]
 fn cookies_have_the_limit_of_the_head() {
     let many = with(&format!("Cookie: a=1{}\r\n", "; a=1".repeat(2000)));
@@ -233,7 +233,7 @@ fn cookies_have_the_limit_of_the_head() {
     check_status(&with(&format!("Cookie2: {}\r\n", "a".repeat(limits::HEADER_VALUE_BYTES + 1))), 431);
 }
 
-/// H4: bytes above 0x7F in a value are opaque (RFC 9110 section 5.5), whatever encoding they are of, and reach no meaning:
+/// H4: bytes above 0x7F in a value are opaque (RFC 9110 section 5.5) in any encoding, and have no meaning:
 /// the fields that frame and route are ASCII. In names and targets they are refused.
 #[test]
 fn bytes_above_ascii_are_opaque_in_values() {
@@ -278,7 +278,7 @@ fn a_connection_is_persistent_unless_closed_by_a_field_or_http_1_0() {
     assert!(!good("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").persistent);
 }
 
-/// No bytes make it panic, and what it takes it takes the same when more follows.
+/// No input causes a panic, and accepted input is accepted equally when more follows.
 #[test]
 fn any_mutated_head_is_accepted_or_refused_without_a_panic() {
     let text =

@@ -1,6 +1,6 @@
 use super::*;
 
-/// H13: who waits at a socket of systemd's is not taken from the next process.
+/// H13: clients that wait at a socket of systemd's are left to the next process.
 #[test]
 fn a_socket_passed_by_systemd_outlives_the_process() {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -1,8 +1,8 @@
-//! Too many connections, too few descriptors, a full queue: who is turned away, and who is not.
+//! Too many connections, too few descriptors, a full queue: which clients are refused, and which are served.
 
 use super::*;
 
-/// H6: one connection too many is answered at once if none of the others waits, and there is room again when one ends.
+/// H6: one connection beyond the limit is answered at once if none of the others is idle, and there is room again when one ends.
 #[test]
 fn connections_are_capped_in_all() {
     let door = door(Settings { connections: 2, ..quick() });
@@ -17,7 +17,7 @@ fn connections_are_capped_in_all() {
     assert_eq!(door.client().get("/").status, 200, "whoever only waits makes room");
 }
 
-/// H6: when room gets scarce, who has waited longest for nothing goes; what runs, and who is new, does not.
+/// H6: under pressure the connection that has been idle longest is evicted; running requests and new connections are not.
 #[test]
 fn the_longest_idle_connection_is_evicted() {
     let door = door(Settings { connections: 8, ..quick() });
@@ -45,7 +45,7 @@ fn the_longest_idle_connection_is_evicted() {
     assert!((door.edge.counter())().refusals.iter().any(|(reason, _)| *reason == "made_room"));
 }
 
-/// H6: pipelined requests whose answers are read slowly hold no place against whoever comes.
+/// H6: pipelined requests whose answers are read slowly hold no place against new connections.
 #[test]
 fn slow_readers_make_room() {
     let door = door(Settings { connections: 3, ..quick() });
@@ -65,7 +65,7 @@ fn slow_readers_make_room() {
     threads.into_iter().flatten().for_each(|thread| thread.join().unwrap());
 }
 
-/// Sends the request again and again until the door takes no more, because it waits for its answers to be read; `sent` of
+/// Sends the request repeatedly until the door stops reading, because its answers are not read; `sent` of
 /// the last one was sent. `false` at the end of the connection.
 fn flood(line: &mut TcpStream, request: &[u8], sent: &mut usize) -> bool {
     loop {
@@ -76,7 +76,7 @@ fn flood(line: &mut TcpStream, request: &[u8], sent: &mut usize) -> bool {
     }
 }
 
-/// A reverse proxy on this machine brings everybody's connections.
+/// A reverse proxy on this machine carries everybody's connections.
 #[test]
 fn this_machine_is_not_capped_by_address() {
     let door = door(Settings { connections_per_address: 1, ..quick() });
@@ -84,7 +84,7 @@ fn this_machine_is_not_capped_by_address() {
     assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
 }
 
-/// H10: the connections of a trusted proxy are of many people.
+/// H10: the connections of a trusted proxy carry many people.
 #[test]
 fn a_trusted_proxy_may_have_more_connections_than_one_address() {
     let trusted_proxies = TrustedProxies::parse("127.0.0.1").unwrap();
@@ -93,10 +93,10 @@ fn a_trusted_proxy_may_have_more_connections_than_one_address() {
     assert_eq!(door.client().answer().status, 503);
 }
 
-/// H6: a door without descriptors answers or waits, and serves again when there are some.
+/// H6: a door without descriptors answers or waits, and serves again when descriptors are free.
 #[test]
 fn running_out_of_descriptors_is_survived() {
-    // The server is this very test in a process of its own, with few descriptors.
+    // The server is this test in a process of its own, with few descriptors.
     const SERVER: &str = "MCP_TEST_EDGE_SERVER";
     if std::env::vars_os().any(|(name, _)| name == SERVER) {
         let door = door(quick());
@@ -120,7 +120,7 @@ fn running_out_of_descriptors_is_survived() {
     let address = lines.find_map(|line| line.strip_prefix("listening ").map(str::to_owned)).unwrap();
     for _ in 0..3 {
         let silent: Vec<_> = (0..60).map(|_| TcpStream::connect(&address).unwrap()).collect();
-        // Nobody is left waiting: whoever comes is turned away, or finds the place of one who said nothing.
+        // Nobody is left waiting: a new client is refused, or gets the place of an idle connection.
         let answers = [(); 20].map(|()| {
             let mut client = Client::new(TcpStream::connect(&address).unwrap());
             client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -137,10 +137,10 @@ fn running_out_of_descriptors_is_survived() {
     assert!(server.wait().unwrap().success());
 }
 
-/// A full queue is a prompt 503, and the connection lives on.
+/// A full queue is answered 503 at once, and the connection stays open.
 #[test]
 fn a_full_queue_is_answered_at_once() {
-    // One more than can wait or be worked on: at least one of them, whichever it is, is refused.
+    // One more than can wait or run: at least one of them is refused.
     let queue = 16;
     let many = queue + limits::WORKERS_MAX + 1;
     let door = door_with_queue(quick(), queue);
@@ -156,7 +156,7 @@ fn a_full_queue_is_answered_at_once() {
         let answer = client.answer();
         assert!([200, 503].contains(&answer.status) && !answer.closes());
     }
-    // Now that all are answered nothing waits any more.
+    // Now that all are answered, nothing waits any more.
     for client in &mut clients {
         assert_eq!(client.get("/after").status, 200);
     }

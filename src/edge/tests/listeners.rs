@@ -42,8 +42,8 @@ fn all_listeners_are_served_and_closed_together() {
     assert!(!path.exists());
 }
 
-/// H6: the cap is for all listeners together. No address is an address of its own: whoever comes through a Unix socket is
-/// counted in all, not with others.
+/// H6: the cap is for all listeners together. Clients of a Unix socket have no address: they count towards the total only,
+/// not towards the limit of one sender.
 #[test]
 fn connections_are_capped_over_all_listeners() {
     let path = path("capped");
@@ -83,7 +83,7 @@ fn a_socket_is_private_and_replaced_only_when_stale() {
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 
-/// A server whose queue is full has its socket all the same, and asking does not wait for it.
+/// A server with a full backlog is detected as well, without waiting for it.
 #[test]
 fn a_socket_with_a_full_queue_is_not_replaced() {
     let path = path("full");
@@ -104,7 +104,7 @@ fn a_socket_with_a_full_queue_is_not_replaced() {
     drop(unix(&path).unwrap());
 }
 
-/// A client that goes away is noticed at a Unix socket, too, and a slow one is cut off.
+/// The disconnection of a client is detected at a Unix socket as well, and a slow client is cut off.
 #[test]
 fn a_unix_socket_has_the_deadlines_of_the_others() {
     let path = path("deadlines");

@@ -1,4 +1,4 @@
-//! The edge over real sockets: what it refuses, what it survives, how it ends.
+//! The edge over real sockets: refusals, robustness, shutdown.
 
 mod crowds;
 mod listeners;
@@ -81,7 +81,7 @@ fn until(condition: impl Fn() -> bool) {
     let start = clock::instant();
     while !condition() {
         assert!(start.elapsed() < PATIENCE);
-        paused(); // asked without a pause, it would hold the door's locks most of the time
+        paused(); // without a pause, this would hold the door's locks most of the time
     }
 }
 
@@ -128,7 +128,7 @@ fn pipelined_requests_wait_for_their_turn() {
     assert_eq!(client.answer().body, "GET /c ");
 }
 
-/// H1, H4, H9: what cannot be framed or understood ends the connection, so that nothing after it is taken for a request.
+/// H1, H4, H9: a request that cannot be framed or understood ends the connection, so that the bytes after it are not taken for a request.
 #[test]
 fn bad_heads_are_answered_and_the_connection_ends() {
     for (head, status) in [
@@ -150,7 +150,7 @@ fn bad_heads_are_answered_and_the_connection_ends() {
     check(format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(limits::HEAD_BYTES)), 431);
 }
 
-/// H3: a body at its limit is read, one byte more is refused, before it is read if its size is known.
+/// H3: a body at the limit is read, one byte more is refused; before reading, if the length is known.
 #[test]
 fn bodies_are_limited_to_the_byte() {
     let post = |framing: &str| format!("POST /e HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
@@ -163,7 +163,7 @@ fn bodies_are_limited_to_the_byte() {
     check(format!("{chunked}1\r\nab"), 400);
 }
 
-/// H2: what a client says it will send costs nothing.
+/// H2: an announced length costs nothing.
 #[test]
 fn giant_declared_lengths_are_refused_at_once() {
     for length in ["4611686018427387904", "18446744073709551615", "99999999999999999999999"] {
@@ -197,7 +197,7 @@ fn a_small_refused_body_costs_no_connection() {
     assert!(client.post("/refused", &"G".repeat(limits::DRAIN_BYTES + 1)).closes());
 }
 
-/// H2: the connection outlives no answer that came before all of a small refused body: what is sent next would be taken
+/// H2: the connection is closed after an answer that came before the whole small refused body: the bytes that follow would be taken
 /// for the body, or the body for a request.
 #[test]
 fn a_small_refused_body_that_is_withheld_costs_the_connection() {
@@ -207,7 +207,7 @@ fn a_small_refused_body_that_is_withheld_costs_the_connection() {
     let answer = client.send(head).send("GET ").answer();
     assert_eq!((answer.status, answer.closes()), (401, true));
     assert_eq!(client.send("/GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").rest(), "");
-    // Sent in two packets, but whole before it is answered.
+    // Sent in two packets, but complete before it is answered.
     let patient = super::tests::door(quick());
     let mut client = patient.client();
     client.send(head);
@@ -216,7 +216,7 @@ fn a_small_refused_body_that_is_withheld_costs_the_connection() {
     assert_eq!(client.get("/after").body, "GET /after ");
 }
 
-/// H9: `100 Continue` is sent when the head was found welcome, and only then.
+/// H9: `100 Continue` is sent once the head was accepted, and only then.
 #[test]
 fn continue_is_said_only_to_welcome_bodies() {
     let door = door(quick());
@@ -232,7 +232,7 @@ fn continue_is_said_only_to_welcome_bodies() {
     assert_eq!((refused.status, refused.closes()), (401, true));
 }
 
-/// H9: a client that would rather speak HTTP/2 is answered in HTTP/1.1.
+/// H9: a client that offers an upgrade to HTTP/2 is answered in HTTP/1.1.
 #[test]
 fn an_upgrade_is_ignored() {
     let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n";
@@ -313,14 +313,14 @@ fn bodies_in_flight_are_capped_over_all_connections() {
     assert_eq!(two.post("/e", "12").status, 200);
     let answer = two.post("/e", "123");
     assert_eq!((answer.status, answer.closes()), (503, true));
-    // H3: those that anybody may send have room of their own.
+    // H3: small bodies, which unauthenticated clients may send, have a budget of their own.
     assert_eq!(door.client().post("/small", &"s".repeat(SMALL)).status, 200);
     first.respond(Response::new(200));
     assert_eq!(one.answer().status, 200);
     assert_eq!(door.client().post("/e", "1234567890").status, 200);
 }
 
-/// H12: a panic is a 500, the connection ends, the server goes on.
+/// H12: a panic is a 500, the connection ends, the server continues.
 #[test]
 fn a_panic_is_answered_500_and_closes_the_connection() {
     let door = door(quick());
@@ -331,7 +331,7 @@ fn a_panic_is_answered_500_and_closes_the_connection() {
     assert_eq!(door.client().get("/").status, 200);
 }
 
-/// H5: a value that would split the answer never leaves.
+/// H5: a value that would split the answer is never sent.
 #[test]
 fn a_header_value_that_would_split_the_response_is_a_500() {
     let door = door(quick());
@@ -351,8 +351,8 @@ fn a_slow_answer_runs_the_hook_once_and_still_arrives() {
     assert!(door.events.try_recv().is_err());
 }
 
-/// M14: a client that leaves while its request runs is noticed, also behind pipelined bytes; one that only pipelines is
-/// still there.
+/// M14: a client that disconnects during its request is detected, also behind pipelined bytes; one that only pipelines is
+/// still connected.
 #[test]
 fn the_application_learns_that_the_client_has_gone() {
     let door = door(quick());

@@ -1,8 +1,8 @@
-//! The edge closes: what runs is finished, what waits is not waited for.
+//! The closing of the edge: running requests are finished, idle connections end.
 
 use super::*;
 
-/// H13: a door that closes ends idle connections at once and closes the port; what runs goes on, streams included, and is
+/// H13: a door that closes ends idle connections at once and closes the port; running requests continue, streams included, and are
 /// answered.
 #[test]
 fn stopping_lets_running_requests_and_streams_finish() {
@@ -33,7 +33,7 @@ fn stopping_lets_running_requests_and_streams_finish() {
     assert!(door.edge.wait(PATIENCE));
 }
 
-/// H13: a connection without a whole request, however far it has come, delays nothing.
+/// H13: a connection without a complete request, at any stage, delays nothing.
 #[test]
 fn half_a_request_does_not_delay_the_end() {
     let mut door = door(quick());
@@ -59,7 +59,7 @@ fn half_a_request_does_not_delay_the_end() {
     }
 }
 
-/// H13: a request that arrives while the door closes is not taken for one whose client has gone.
+/// H13: a client whose request arrives while the door closes is not taken for a disconnected one.
 #[test]
 fn a_slow_request_read_while_the_door_closes_is_answered() {
     for _ in 0..20 {
@@ -76,7 +76,7 @@ fn a_slow_request_read_while_the_door_closes_is_answered() {
         }
         let door = closing.join().unwrap();
         assert!(TcpStream::connect(address).is_err());
-        // Longer than it takes to look whether a client is still there.
+        // Longer than the interval of the check for a disconnected client.
         let _ = door.edge.wait(Duration::from_millis(60));
         let mut taken = 0;
         while let Ok(event) = door.events.recv_timeout(Duration::from_millis(20)) {
@@ -92,8 +92,8 @@ fn a_slow_request_read_while_the_door_closes_is_answered() {
     }
 }
 
-/// H13: whoever has sent a request before the server is told to stop gets an answer, though nobody has accepted the
-/// connection yet or come back to it.
+/// H13: a request that was sent before the server is told to stop gets an answer, even if the connection was not yet accepted
+/// or the next request on it not yet read.
 #[test]
 fn requests_sent_before_the_stop_are_answered() {
     let mut door = door(quick());
@@ -111,7 +111,7 @@ fn requests_sent_before_the_stop_are_answered() {
     }
 }
 
-/// H13: what does not finish is cut off.
+/// H13: requests that do not finish are cut off.
 #[test]
 fn stopping_does_not_wait_for_ever() {
     let mut door = door(quick());

@@ -20,7 +20,7 @@ fn streams_are_capped_and_leave_room_for_the_rest() {
     assert_eq!(one.get("/again").status, 200);
 }
 
-/// A stream's chunks arrive as they are sent, silence is filled, and its end is a proper one.
+/// A stream's chunks arrive as they are sent, silence is filled with comments, and its end is a final chunk.
 #[test]
 fn a_stream_is_sent_as_it_comes() {
     let door = door(Settings { stream_keep_alive: Duration::from_millis(100), ..quick() });

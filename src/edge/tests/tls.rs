@@ -1,4 +1,4 @@
-//! The edge inside of TLS: the same answers, streams and endings, and certificates that come and go.
+//! The edge inside TLS: the same answers, streams and endings, and the replacement of certificates.
 
 use std::fs;
 use std::path::PathBuf;
@@ -65,12 +65,12 @@ fn both_versions_of_tls_carry_requests_and_large_answers() {
         assert_eq!(client.line.conn.protocol_version(), Some(version.version));
         let answer = client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").answer();
         assert!(answer.closes());
-        // A proper end: rustls makes an error of one without close_notify.
+        // A proper end: rustls reports one without close_notify as an error.
         assert_eq!(client.rest(), "");
     }
 }
 
-/// A client that comes back need not begin anew, and the server has kept nothing of it.
+/// A returning client can resume its session, and the server has stored nothing of it.
 #[test]
 fn tls_sessions_are_resumed_by_tickets_without_server_state() {
     let door = door(Settings { tls: tls(), ..quick() });
@@ -94,7 +94,7 @@ fn a_client_of_another_protocol_is_turned_away_in_the_handshake() {
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
 }
 
-/// Nothing of HTTP is said in the clear where TLS is spoken.
+/// A TLS port never answers in plain HTTP.
 #[test]
 fn a_plaintext_request_on_a_tls_port_gets_only_an_alert() {
     let door = door(Settings { tls: tls(), ..quick() });
@@ -104,7 +104,7 @@ fn a_plaintext_request_on_a_tls_port_gets_only_an_alert() {
     assert_eq!((said.len(), said.first()), (7, Some(&21)), "an alert and nothing else");
 }
 
-/// H3: who is slow in the handshake waits alone, and not for long.
+/// H3: a client that is slow in the handshake delays only itself, up to the deadline.
 #[test]
 fn a_slow_handshake_costs_nobody_else() {
     let handshake_deadline = Duration::from_millis(300);
@@ -116,7 +116,7 @@ fn a_slow_handshake_costs_nobody_else() {
     assert_eq!((silent.rest(), slow.rest()), (String::new(), String::new()));
 }
 
-/// H6: nothing can be said before the handshake, so one connection too many is closed.
+/// H6: no answer is possible before the handshake, so one connection beyond the limit is closed.
 #[test]
 fn one_encrypted_connection_too_many_is_closed_without_a_word() {
     let door = door(Settings { tls: tls(), connections: 1, ..quick() });
@@ -169,7 +169,7 @@ fn a_running_call_learns_that_its_encrypted_client_has_gone() {
     assert!(responder.client_gone().wait(PATIENCE));
 }
 
-/// H13: with a goodbye inside of TLS, too.
+/// H13: with close_notify inside TLS as well.
 #[test]
 fn stopping_closes_encrypted_connections() {
     let mut door = door(Settings { tls: tls(), ..quick() });
@@ -218,7 +218,7 @@ fn a_renewed_certificate_is_used_and_a_broken_one_is_not() {
     let mut open = door.encrypted(trusting(&[&TLS13], "ecdsa.pem"));
     assert_eq!(open.get("/").status, 200);
 
-    // Half of a renewal, and then garbage.
+    // Half of a renewal, and then invalid files.
     fs::copy(fixture("rsa.pem"), files.0.join("pem")).unwrap();
     (0..3).for_each(|_| tls.reload_if_changed());
     assert!(door.trusts("ecdsa.pem"));

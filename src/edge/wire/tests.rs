@@ -53,7 +53,7 @@ fn an_answer_is_framed_as_its_request_can_read_it() {
     check(stream(), (old, After::Keep), &format!("{fields}Connection: close\r\n\r\n(stream)"));
 }
 
-/// H5: an answer that would split is a 500 without a body.
+/// H5: an answer that would be split is a 500 without a body.
 #[test]
 fn a_response_that_would_split_becomes_a_500_without_a_body() {
     let bad = Response::new(204).header("Location", "a\r\nb").bytes("text/plain", "hello");

@@ -63,7 +63,7 @@ fn the_server_of_a_grant_is_named_if_there_are_several() {
     check(&grants[..1], &["PROGRAM", "Editor"]);
 }
 
-/// C1: a host stands behind the name, if one does.
+/// C1: the host that the name is verified for, if there is one.
 #[test]
 fn the_host_that_describes_a_program_is_named() {
     let mut grant = summary("octocat", "Editor");

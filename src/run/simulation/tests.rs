@@ -1,8 +1,8 @@
-//! The words for a newcomer.
+//! The advice for a newcomer.
 
 use super::*;
 
-/// Each command can be pasted as it stands: the URL is whole, the program is named as it was started, the address is the same.
+/// Each command can be pasted unchanged: the URL is complete, the program has its command-line name, the address is the same.
 #[test]
 fn commands_in_the_banner_can_be_pasted() {
     let steps = |command: &str, url| {
@@ -28,7 +28,7 @@ fn commands_in_the_banner_can_be_pasted() {
     );
 }
 
-/// The address of the command line is in the command already.
+/// The command already contains the address of the command line.
 #[test]
 fn an_address_is_named_once() {
     let words = ["server", "demo", "--listen", "127.0.0.1:3951"].map(str::to_owned);
@@ -36,7 +36,7 @@ fn an_address_is_named_once() {
     assert!(!steps.contains("MCP_LISTEN") && steps.contains(" server --listen 127.0.0.1:3951\n"), "{steps}");
 }
 
-/// With several servers there is nothing at `/mcp`: each has a line of its own.
+/// With several servers there is nothing at `/mcp`: each has its own line.
 #[test]
 fn each_of_several_servers_can_be_added() {
     let url = |name| format!("http://127.0.0.1:3001/{name}/mcp");
@@ -54,7 +54,7 @@ fn each_of_several_servers_can_be_added() {
     );
 }
 
-/// The words for the program behind the demo, served with the real GitHub, are read by a shell as they were given.
+/// The command line of the program behind the demo, printed for use with the real GitHub, is quoted so that a shell reads it unchanged.
 #[test]
 fn the_program_behind_the_demo_is_in_the_command() {
     let check = |words: &[&str], expected: &str| {
