@@ -313,7 +313,7 @@ impl Report {
             Err(errors) => self.faults.extend(errors.iter().map(ToString::to_string)),
             Ok(trials) => {
                 for (name, outcome) in trials {
-                    let visible = |text: String| text.replace(char::is_control, "?"); // a terminal obeys them
+                    let visible = |text: String| text.replace(char::is_control, "?"); // a terminal interprets them
                     match outcome.map(visible).map_err(visible) {
                         Ok(offer) => self.say(&format!("{name} offers"), offer),
                         Err(why) => self.faults.push(format!("{name} cannot be used: {why}")),

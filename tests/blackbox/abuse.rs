@@ -1,4 +1,4 @@
-//! Strangers' means: they cost us next to nothing, and leave nothing behind.
+//! Attacks of strangers: they cost next to nothing, and leave nothing behind.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::support::http::{PATIENCE, Request};
 use crate::support::server::Server;
 use crate::support::walk::{REDIRECT_URI, STATE, in_session};
 
-/// D4, S5: what nobody has authenticated makes the server store nothing, in memory or on disk.
+/// D4, S5: unauthenticated requests make the server store nothing, in memory or on disk.
 #[test]
 fn a_flood_of_strangers_leaves_nothing_behind() {
     let server = Server::start(&FakeGitHub::start());
@@ -43,7 +43,7 @@ fn a_flood_of_strangers_leaves_nothing_behind() {
     assert!(grown < 1024, "2,000 requests of strangers left {grown} KiB behind");
 }
 
-/// H2, CVE-2026-66752: a length is a claim; nothing is allocated for it, and two claims are refused.
+/// H2, CVE-2026-66752: nothing is allocated for an announced length, and two lengths are refused.
 #[test]
 fn a_claimed_length_costs_nothing() {
     let server = Server::start(&FakeGitHub::start());
@@ -66,7 +66,7 @@ fn a_claimed_length_costs_nothing() {
     Request::get("/.well-known/oauth-authorization-server").send(server.authority()).unwrap().expect(200);
 }
 
-/// Opens a connection and sends the head of a POST with a body of which `sent` is all that comes for now.
+/// Opens a connection and sends the head of a POST, with only the part `sent` of its body.
 fn unfinished(server: &Server, length: usize, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.authority()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -79,7 +79,7 @@ fn unfinished(server: &Server, length: usize, sent: &[u8]) -> TcpStream {
     stream
 }
 
-/// H2: behind a proxy that passes them on, bodies that are cut off leave no descriptor behind.
+/// H2: behind a proxy that forwards them, truncated bodies leave no descriptor behind.
 #[test]
 fn cut_off_bodies_are_not_kept_by_the_trusted_door() {
     let server = Server::behind_proxy(&FakeGitHub::start());
@@ -101,7 +101,7 @@ fn cut_off_bodies_are_not_kept_by_the_trusted_door() {
 }
 
 /// H6: tiny_http stops accepting when it has no descriptor left. The server does not stop with it, and the operator's socket
-/// opens anew.
+/// is opened again.
 #[test]
 fn the_operators_socket_survives_a_lack_of_descriptors() {
     let server = Server::start(&FakeGitHub::start());
@@ -117,7 +117,7 @@ fn the_operators_socket_survives_a_lack_of_descriptors() {
     Request::get("/healthz").send(server.authority()).unwrap().expect(200);
 }
 
-/// H6: the door for a proxy opens anew as well.
+/// H6: the door for a proxy is opened again as well.
 #[test]
 fn the_public_door_survives_a_moment_without_descriptors() {
     let server = Server::behind_proxy(&FakeGitHub::start());
@@ -131,7 +131,7 @@ fn the_public_door_survives_a_moment_without_descriptors() {
     Request::get("/healthz").send(server.authority()).unwrap().expect(200);
 }
 
-/// H6: where none become free, the server ends with an error, and its service manager starts another.
+/// H6: if no descriptors are released, the server ends with an error, and its service manager starts another.
 #[test]
 fn a_server_whose_public_door_has_closed_ends() {
     let mut server = Server::behind_proxy(&FakeGitHub::start());
@@ -142,7 +142,7 @@ fn a_server_whose_public_door_has_closed_ends() {
     drop(crowd);
 }
 
-/// H6: a third more silent connections than docs/deploy lets a proxy open fit into the descriptors that a start asks for.
+/// H6: a third more silent connections than docs/deploy lets a proxy open fit into the descriptors that a start requires.
 #[test]
 fn silent_connections_of_a_proxy_leave_descriptors() {
     let server = Server::behind_proxy(&FakeGitHub::start());
@@ -157,7 +157,7 @@ fn silent_connections_of_a_proxy_leave_descriptors() {
     assert!(!server.log().contains("tiny.accept_ended"));
 }
 
-/// M2: another site in the person's browser, or a name that was rebound to this address, gets nothing.
+/// M2: another site in the person's browser, or a name that was rebound to this address, gets no access.
 #[test]
 fn other_hosts_and_origins_are_refused() {
     let server = Server::start(&FakeGitHub::start());
@@ -173,7 +173,7 @@ fn other_hosts_and_origins_are_refused() {
     assert_eq!(list.over(rebound, "evil.example.com").unwrap().head().status, 421);
 }
 
-/// O15: where this server is follows from its configuration alone.
+/// O15: the server's URLs follow from its configuration alone.
 #[test]
 fn forwarded_fields_change_nothing() {
     let server = Server::start(&FakeGitHub::start());
@@ -185,7 +185,7 @@ fn forwarded_fields_change_nothing() {
     assert_eq!(answer.json()["issuer"], server.url(""));
 }
 
-/// A2: health is a word, the same for everybody, and opens no other path, whatever the asker calls itself.
+/// A2: health is one word, the same for every User-Agent, and no spelling of its path opens another.
 #[test]
 fn health_answers_are_constant_and_open_no_other_path() {
     let server = Server::start(&FakeGitHub::start());
@@ -217,7 +217,7 @@ fn health_answers_are_constant_and_open_no_other_path() {
     }
 }
 
-/// H8: one spelling a path, but for a slash at the end of the endpoint.
+/// H8: one spelling per path, except for a slash at the end of the endpoint.
 #[test]
 fn only_the_canonical_path_is_served() {
     let server = Server::start(&FakeGitHub::start());

@@ -1,4 +1,4 @@
-//! Access rules of the real binary: its own tools, servers behind it, and what SIGHUP changes.
+//! Access rules of the real binary: for its own tools, for servers behind it, and their change by SIGHUP.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ pub(crate) fn reload(server: &Server, expected: &str) -> String {
     server.wait_for_more(expected, seen)
 }
 
-/// A8, A7: the file of `MCP_ACCESS` holds for the tools of this program, in both eras, and from SIGHUP on as it is then.
+/// A8, A7: the file of `MCP_ACCESS` applies to the tools of this program, in both eras, and is reread by SIGHUP.
 #[test]
 fn sighup_changes_the_rules_of_own_tools() {
     let folder = temporary_directory();
@@ -50,7 +50,7 @@ fn sighup_changes_the_rules_of_own_tools() {
     };
     assert_eq!(both().map(|answer| listed(&answer)), [["greet"], ["greet"]]);
     assert_eq!((call("greet").0, call("multi-greet")), (200, call("no-such-tool")));
-    // A21: what its client must not tell apart from a tool that does not exist, the operator can.
+    // A21: the client cannot tell it from a missing tool, the operator can.
     let recorded = audit.wait_for("request", 5);
     let said = |line: &Value| ["target", "asked", "reason"].map(|member| text(line, member).to_owned());
     assert_eq!(said(&recorded[3]), ["multi-greet", "-", "closed_by_rule"]);
@@ -79,7 +79,7 @@ fn sighup_changes_the_rules_of_own_tools() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// A8: each server of a file has its own rules; they change without an end of the programs.
+/// A8: each server of a file has its own rules; they change without a restart of the programs.
 #[test]
 fn sighup_changes_the_rules_of_a_server_and_ends_no_program() {
     let entry = |access: Value| {

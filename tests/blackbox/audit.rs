@@ -1,4 +1,4 @@
-//! The security events of docs/operations.md: each is caused here, and its line found.
+//! The security events of docs/operations.md: each is caused here, and its line checked.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -36,7 +36,7 @@ fn failed_login(server: &Server, client: &Client, status: u16) {
     browser.visit(&callback).expect(status);
 }
 
-/// L2: who did what, through which program, from where, in which request.
+/// L2: person, event, client, address and request.
 #[test]
 fn every_security_event_has_its_line() {
     let github = FakeGitHub::start();
@@ -91,7 +91,7 @@ fn every_security_event_has_its_line() {
             for field in fields {
                 assert!(!line[field.as_str()].is_null(), "{line} has no {field}");
             }
-            // An action of the operator comes from no address, and in no request of the public door.
+            // A command of the operator has no address, and no request of the public door.
             let by_operator = event.starts_with("operator.") || line["reason"] == "operator";
             assert!(by_operator || line["request"].is_string() && line["peer"] == "127.0.0.1", "{line}");
         }

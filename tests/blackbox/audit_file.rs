@@ -51,11 +51,11 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // of a test that has failed already
+        let _ = fs::remove_dir_all(&self.0); // left by a test that has failed already
     }
 }
 
-/// The lines of a file, each a JSON object with its time to the millisecond.
+/// The lines of a file, each a JSON object with its time in milliseconds.
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "{text}");
@@ -73,10 +73,10 @@ pub(crate) fn text<'a>(line: &'a Value, member: &str) -> &'a str {
     line[member].as_str().unwrap_or("-")
 }
 
-/// A tool of the demo that takes its time.
+/// A slow tool of the demo.
 pub(crate) const SLOW: &str = "start-notification-stream";
 
-/// The params of a call of it.
+/// The params of a call of that tool.
 pub(crate) fn slow(interval: u32, count: u32) -> Value {
     json!({ "name": SLOW, "arguments": { "interval": interval, "count": count } })
 }

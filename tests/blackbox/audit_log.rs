@@ -1,4 +1,4 @@
-//! The audit log: each line that it has to have, once, and none that it must not have.
+//! The audit log: each required line, once, and no others.
 
 use std::fs;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn operate(server: &Server, arguments: &[&str], more: &[(&str, &str)]) {
     assert!(done.status.success(), "{done:?}");
 }
 
-/// A22: whatever strangers send leaves no line, so that they cannot fill the disk.
+/// A22: requests of strangers leave no line, so that they cannot fill the disk.
 #[test]
 fn strangers_leave_no_line() {
     let folder = Folder::new();
@@ -45,17 +45,17 @@ fn strangers_leave_no_line() {
         let page = browser.visit(&url).expect(200);
         browser.press(&url, &page, ("decision", "deny")).expect(303);
     }
-    // GitHub names nobody.
+    // GitHub does not identify a person.
     github.refuse_codes();
     let mut browser = Browser::default();
     let callback = server.through_github(&client, &mut browser);
     browser.visit(&callback).expect(400);
-    // A line of somebody who is known is there at once, so that the others would be, too.
+    // A line of a known person is written at once; the others would have been before it.
     let all = folder.lines();
     assert!(all.len() == 1 && all[0]["event"] == "serving", "{all:?}");
 }
 
-/// A21: logins, refusals of people who are known, changes of rules, and what the operator does, with a server and without.
+/// A21: logins, refusals of known people, changes of rules, and the operator's commands, with and without a server.
 #[test]
 fn logins_rules_and_the_operator_are_recorded() {
     let folder = Folder::new();
@@ -103,7 +103,7 @@ fn logins_rules_and_the_operator_are_recorded() {
 }
 
 /// A21: commands that change nothing, or meet a failing table or file. A grant that ends while the table is away has a line, once; a
-/// command that was not carried out has none; one that was carried out in part has its own.
+/// command that was not executed has none; one that was executed in part has its own.
 #[test]
 fn failed_commands_are_recorded_with_the_part_that_was_done() {
     let folder = Folder::new();
@@ -126,7 +126,7 @@ fn failed_commands_are_recorded_with_the_part_that_was_done() {
     server.login_at("/one");
     let (table, away) = (server.state_dir().join("grants.redb"), server.state_dir().join("away"));
     if table.exists() {
-        fs::rename(&table, &away).unwrap(); // with a store elsewhere the rest is as usual
+        fs::rename(&table, &away).unwrap(); // with a remote store the rest is unaffected
     }
     let form = [("token", &*tokens.refresh), ("client_id", &*client.id)];
     let revoked = Request::post_form("/one/revoke", &form).send(server.authority()).unwrap();
@@ -153,7 +153,7 @@ fn call(server: &Server, token: &str, arguments: &Value) -> Answer {
     modern("tools/call", params).bearer(token).send(server.authority()).unwrap()
 }
 
-/// A24: a full disk is in the log and in the numbers, and stops calls only where the operator wants that: before they run.
+/// A24: a full disk is in the log and the metrics, and stops calls only if the operator configured that: before they run.
 #[test]
 fn a_full_disk_stops_calls_only_where_the_log_is_required() {
     let full = ("MCP_AUDIT_LOG", "/dev/full");
@@ -170,7 +170,7 @@ fn a_full_disk_stops_calls_only_where_the_log_is_required() {
 
     let server = Server::start_with(&FakeGitHub::start(), &[full, ("MCP_AUDIT_REQUIRED", "on")]);
     let (_, tokens) = server.login();
-    let session = server.session(&tokens.access); // what reaches no tool goes on
+    let session = server.session(&tokens.access); // requests that reach no tool continue
     let legacy = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": slow(1, 1)});
     let legacy = in_session(&legacy, &session).bearer(&tokens.access).send(server.authority()).unwrap();
     for answer in [legacy, call(&server, &tokens.access, &json!({"name": "Ada"}))] {
@@ -182,7 +182,7 @@ fn a_full_disk_stops_calls_only_where_the_log_is_required() {
     assert!(log.contains("calls are refused until it can be written"), "{log}");
 }
 
-/// A24: where the log is required, a call that runs has a line before it runs and one when it has ended.
+/// A24: if the log is required, a running call has a line before its start and one after its end.
 #[test]
 fn a_required_line_is_there_before_the_call_runs() {
     let folder = Folder::new();
@@ -204,7 +204,7 @@ fn a_required_line_is_there_before_the_call_runs() {
     assert_eq!((&begun[0]["target"], ended.len()), (&json!(SLOW), 1));
 }
 
-/// A25: hashes compare arguments, over restarts, and do not show them; another key makes other hashes.
+/// A25: hashes compare arguments, also after restarts, and do not reveal them; another key gives other hashes.
 #[test]
 fn hashes_of_arguments_can_be_compared() {
     let folder = Folder::new();
@@ -227,7 +227,7 @@ fn hashes_of_arguments_can_be_compared() {
     assert!(!fs::read_to_string(folder.file("audit")).unwrap().contains("canary"));
 }
 
-/// A22: a token that is good for another server is refused with a line that says whose it is.
+/// A22: a token of another server is refused with a line that names its owner.
 #[test]
 fn a_known_caller_who_is_refused_is_recorded() {
     let folder = Folder::new();
@@ -246,7 +246,7 @@ fn a_known_caller_who_is_refused_is_recorded() {
     assert_eq!(text(&folder.wait_for("login.admitted", 1)[0], "server"), "one");
 }
 
-/// The lines go to standard output where the operator wants that, and the log does not.
+/// The lines go to standard output if the operator configured that, and the log does not.
 #[test]
 fn the_audit_log_may_be_standard_output() {
     let state = temporary_directory();
@@ -266,7 +266,7 @@ fn the_audit_log_may_be_standard_output() {
     fs::remove_dir_all(&state).unwrap();
 }
 
-/// A start without a usable file says so, and so does a check, which makes none.
+/// A start with an unusable file reports that, and so does a check, which creates none.
 #[test]
 fn an_unusable_file_is_named_before_the_start() {
     let folder = Folder::new();

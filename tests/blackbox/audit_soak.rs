@@ -1,4 +1,4 @@
-//! Calls of every kind and end, replayed from the audit log.
+//! Calls of every kind and outcome, replayed from the audit log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::instant;
 use crate::support::server::Server;
 use crate::support::walk::{in_session, modern};
 
-/// How often each rpc, target and outcome stands in these lines.
+/// The number of these lines for each rpc, target and outcome.
 fn count(lines: &[Value]) -> BTreeMap<[String; 3], usize> {
     let mut counts = BTreeMap::new();
     for line in lines {
@@ -22,7 +22,7 @@ fn count(lines: &[Value]) -> BTreeMap<[String; 3], usize> {
     counts
 }
 
-/// Calls of one kind each in both eras, and what is recorded of them.
+/// One call of each kind in both eras, and their expected records.
 const CALLS: [(&str, &str, &str, &str); 7] = [
     ("tools/call", r#"{"name":"greet","arguments":{"name":"Ada"}}"#, "greet", "ok"),
     ("tools/call", r#"{"name":"start-notification-stream","arguments":{"count":0}}"#, SLOW, "tool_error"),
@@ -39,7 +39,7 @@ const CALLS: [(&str, &str, &str, &str); 7] = [
 ];
 
 /// A21, A23: threads call in both eras, cancel, disconnect and are cut off by the end of the server, while the file is rotated. Replayed,
-/// it has every call once, with its outcome, and says what the log says.
+/// it has every call once, with its outcome, and equals the log.
 #[test]
 fn a_soak_is_in_the_file_call_by_call() {
     const ROUNDS: usize = 12;
@@ -47,7 +47,7 @@ fn a_soak_is_in_the_file_call_by_call() {
     let folder = Folder::new();
     let github = FakeGitHub::start();
     let mut server = folder.start(&github, &[("MCP_ALLOW", "any")]);
-    // A person each, because the places of one person's calls are few.
+    // One person each, because the limit of calls per person is low.
     let log_in = |id| {
         github.log_in_as(&format!("user{id}"), id);
         server.login().1.access
@@ -83,7 +83,7 @@ fn a_soak_is_in_the_file_call_by_call() {
         *expected.entry([rpc, target, outcome].map(str::to_owned)).or_default() += 2 * ROUNDS * tokens.len();
     }
     let slow_call = |outcome: &str| ["tools/call", SLOW, outcome].map(str::to_owned);
-    // One that its legacy client cancels, one whose modern client leaves; one whose legacy client leaves is not cancelled.
+    // One that its legacy client cancels, one whose modern client disconnects; one whose legacy client disconnects is not cancelled.
     expected.insert(slow_call("cancelled"), 2 * tokens.len() + 2);
     expected.insert(slow_call("ok"), tokens.len());
     assert_eq!(count(&calls), expected);
@@ -118,7 +118,7 @@ fn a_soak_is_in_the_file_call_by_call() {
     );
 }
 
-/// Renames the file and waits for the next.
+/// Renames the file and waits for the new one.
 fn rotate(server: &Server, folder: &Folder, number: usize) {
     fs::rename(folder.file("audit"), folder.file(&format!("audit.{number}"))).unwrap();
     server.signal("-HUP");
@@ -151,7 +151,7 @@ impl Caller<'_> {
 }
 
 fn soak(caller: &Caller<'_>, rounds: usize) {
-    // The client leaves and the call goes on.
+    // The client disconnects and the call continues.
     let leaves = caller.legacy(1_000_000, "tools/call", &slow(600, 2)).open(caller.authority).unwrap();
     assert_eq!(leaves.head().status, 200);
     drop(leaves);

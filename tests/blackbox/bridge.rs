@@ -1,4 +1,4 @@
-//! The bridge as its users meet it: the real binary in front of a real program, a login, both eras.
+//! The bridge from its users' view: the real binary in front of a real program, a login, both eras.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) fn in_front_of_peer<'a>(options: &[&'a str], executable: &'a Path) ->
     [options, &["--", executable.to_str().unwrap()], &peer::arguments()].concat()
 }
 
-/// The user that programs run as where the tests run as root.
+/// The user of programs if the tests run as root.
 pub(crate) const NOBODY: &str = "65534";
 
 pub(crate) fn is_root() -> bool {
@@ -120,7 +120,7 @@ fn both_eras_are_served_and_nothing_is_rewritten() {
     );
 }
 
-/// P2: line breaks between the tokens of a request do not make messages of their own of what stands between them.
+/// P2: line breaks between the tokens of a request do not turn the text between them into a message.
 #[test]
 fn a_caller_cannot_put_a_message_of_their_own_into_a_call() {
     let github = FakeGitHub::start();
@@ -136,7 +136,7 @@ fn a_caller_cannot_put_a_message_of_their_own_into_a_call() {
     }
 }
 
-/// P1: the program's environment is built from nothing.
+/// P1: the program's environment is built from scratch.
 #[test]
 fn a_program_sees_nothing_of_the_server() {
     let github = FakeGitHub::start();
@@ -153,7 +153,7 @@ fn a_program_sees_nothing_of_the_server() {
     if is_root() {
         assert_eq!(process.uid().to_string(), NOBODY, "the user that the operator named");
     } else {
-        // A server that is not dumpable has /proc files that belong to root.
+        // The /proc files of a non-dumpable server belong to root.
         assert_eq!(std::fs::metadata(format!("/proc/{}/environ", server.id())).unwrap().uid(), 0);
     }
 }
@@ -232,7 +232,7 @@ fn a_program_asks_a_legacy_client() {
     assert_eq!(serde_json::from_str::<Value>(told).unwrap()[0], result);
 }
 
-/// The program of 2025-11-25 asks and waits; the client of 2026-07-28 gets `input_required` and comes back.
+/// The program of 2025-11-25 asks and waits; the client of 2026-07-28 gets `input_required` and returns.
 #[test]
 fn a_program_asks_a_modern_client() {
     let github = FakeGitHub::start();

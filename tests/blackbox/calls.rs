@@ -1,4 +1,4 @@
-//! Calls in the log and the numbers: who called what, how it ended, and how long it took.
+//! Calls in the log and the metrics: caller, target, outcome and duration.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::http::{PATIENCE, Request};
 use crate::support::server::Server;
 use crate::support::walk::{in_session, modern};
 
-/// L2: one line a call, written when the answer is complete, with the time to its end and nothing that a client made up.
+/// L2: one line per call, written when the answer is complete, with the time to its end and nothing that a client made up.
 #[test]
 fn a_call_is_logged_with_its_target_its_outcome_and_the_time_to_its_end() {
     let server = Server::start_with(&FakeGitHub::start(), &[("MCP_LOG_FORMAT", "json")]);
@@ -74,7 +74,7 @@ fn a_call_is_logged_with_its_target_its_outcome_and_the_time_to_its_end() {
     assert!(started.unwrap().parse::<u64>().unwrap() > 1_700_000_000);
 }
 
-/// L2: a refusal at the token endpoint names the client and the cause that the client is not told.
+/// L2: a refusal at the token endpoint is logged with the client and the cause, which the client is not told.
 #[test]
 fn a_refused_refresh_is_logged_with_client_and_cause() {
     let server = Server::start_with(&FakeGitHub::start(), &[("MCP_LOG_FORMAT", "json")]);

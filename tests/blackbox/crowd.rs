@@ -1,4 +1,4 @@
-//! Many people at once, and a GitHub that takes its time.
+//! Many people at once, and a slow GitHub.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::support::walk::{REDIRECT_URI, Tokens, modern, reply};
 const PEOPLE: u64 = 20;
 const DELAY: Duration = Duration::from_millis(250);
 
-/// How many of [`PEOPLE`] get in who come back from GitHub at the same moment.
+/// The number of successful logins if [`PEOPLE`] return from GitHub at the same moment.
 fn log_in_together(server: &Server, github: &FakeGitHub) -> usize {
     let client = server.register(&[REDIRECT_URI]);
     let mut people: Vec<(Browser, String)> = (1..=PEOPLE)
@@ -43,7 +43,7 @@ fn log_in_together(server: &Server, github: &FakeGitHub) -> usize {
     admitted.into_inner()
 }
 
-/// Twenty people come back at once: they wait for GitHub in turn, and nobody's login is lost.
+/// Twenty people return at once: they wait for GitHub in turn, and nobody's login is lost.
 #[test]
 fn twenty_people_log_in_at_the_same_moment() {
     let github = FakeGitHub::start();
@@ -52,7 +52,7 @@ fn twenty_people_log_in_at_the_same_moment() {
     assert_eq!(log_in_together(&server, &github), 20);
 }
 
-/// Twenty people's clients refresh at once where GitHub has to be asked each time: all get tokens.
+/// Twenty people's clients refresh at once while GitHub has to be asked each time: all get tokens.
 #[test]
 fn twenty_people_refresh_at_the_same_moment() {
     let github = FakeGitHub::start();
@@ -81,7 +81,7 @@ fn twenty_people_refresh_at_the_same_moment() {
     });
 }
 
-/// As many calls to GitHub as one user may have running take no place of anybody who logs in.
+/// One user's maximum of calls to GitHub takes no place of anybody who logs in.
 #[test]
 fn the_calls_of_one_user_keep_nobody_from_logging_in() {
     let github = FakeGitHub::start();
@@ -96,7 +96,7 @@ fn the_calls_of_one_user_keep_nobody_from_logging_in() {
                 while !over.load(Ordering::Relaxed) {
                     let request = modern("tools/call", json!({"name": "whoami", "arguments": {}}));
                     let answer = request.bearer(&tokens.access).send(authority).unwrap();
-                    // One that comes before the place of the last is free is told that there are too many.
+                    // One that arrives before the last one's place is free is refused.
                     let answered = reply(&answer)["result"]["structuredContent"]["login"] == "octocat";
                     calls.fetch_add(usize::from(answered), Ordering::Relaxed);
                 }

@@ -1,4 +1,4 @@
-//! Restarts, crashes and orderly ends, and what the operator sees.
+//! Restarts, crashes and clean stops, and the operator's view of them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -24,7 +24,7 @@ fn a_restart_forgets_nobody() {
     server.initialize(&turned.access).expect(200);
 }
 
-/// M6: a client that does not initialize again goes on with its session, and its stream with an old event's id.
+/// M6: a client that does not initialize again continues its session, and its stream with an old event's id.
 #[test]
 fn a_session_goes_on_after_a_restart() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -38,7 +38,7 @@ fn a_session_goes_on_after_a_restart() {
     let stream =
         stream.with("Last-Event-ID", "1-0-1").bearer(&tokens.access).open(server.authority()).unwrap();
     assert_eq!(stream.head().status, 200);
-    // It is worth nothing to another grant, nor after its own.
+    // It is invalid for another grant, and after the end of its own.
     let (_, next) = server.login();
     ping.clone().bearer(&next.access).send(server.authority()).unwrap().expect(404);
     server.revoke(&client, &tokens.refresh).expect(200);
@@ -64,7 +64,7 @@ fn a_crash_after_the_answer_loses_nothing() {
     server.refresh(&client, &again.refresh).expect(400);
 }
 
-/// H13: told to stop, it ends open streams and itself, and says goodbye with 0.
+/// H13: told to stop, the server ends open streams and itself, with status 0.
 #[test]
 fn an_open_stream_does_not_keep_it_from_stopping() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -77,7 +77,7 @@ fn an_open_stream_does_not_keep_it_from_stopping() {
     assert_eq!(stream.messages().count(), 0, "the stream ended with its last chunk");
 }
 
-/// H13: a tool that runs when the server is told to stop delivers what it says and its result, in both eras.
+/// H13: a tool that runs when the server is told to stop delivers its messages and its result, in both eras.
 #[test]
 fn a_call_that_runs_at_sigterm_is_answered() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -96,7 +96,7 @@ fn a_call_that_runs_at_sigterm_is_answered() {
     }
 }
 
-/// T17: what is revoked ends what it had open.
+/// T17: revocation ends the grant's open sessions and streams.
 #[test]
 fn revoking_ends_open_streams() {
     let server = Server::start(&FakeGitHub::start());
@@ -118,7 +118,7 @@ fn operator(server: &Server, path: &str) -> Answer {
     Request::get(path).over(socket, "localhost").unwrap().finish().unwrap()
 }
 
-/// A1: the operator's socket is the operator's alone; strangers have no such door.
+/// A1: the operator's socket is for the operator only; strangers have no such door.
 #[test]
 fn the_operator_has_a_door_of_their_own() {
     let server = Server::start(&FakeGitHub::start());
@@ -131,7 +131,7 @@ fn the_operator_has_a_door_of_their_own() {
         Request::get(path).send(server.authority()).unwrap().expect(404);
     }
     assert_eq!(Request::get("/readyz").send(server.authority()).unwrap().expect(200).text(), "ready\n");
-    // The operator's door is for health and administration, not a way past the edge.
+    // The operator's door is for health and administration, not a bypass of the edge.
     for path in ["/mcp", "/authorize", "/.well-known/oauth-authorization-server"] {
         operator(&server, path).expect(404);
     }
@@ -153,7 +153,7 @@ fn a_second_server_on_the_same_state_does_not_start() {
     operator(&server, "/healthz").expect(200);
 }
 
-/// G5: nobody is let in by default.
+/// G5: nobody is admitted by default.
 #[test]
 fn without_a_rule_the_server_does_not_start() {
     let run = |args: &[&str]| {

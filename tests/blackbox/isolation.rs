@@ -1,5 +1,5 @@
-//! The view of programs of different people on each other and on the server: two people with two client programs each, in front of programs
-//! that look around.
+//! The isolation between programs of different people, and from the server: two people with two client programs each, in front of
+//! programs that read their surroundings.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::github::FakeGitHub;
 use crate::support::server::Server;
 use crate::support::walk::{modern, reply};
 
-/// A server variable that no program is to see.
+/// A server variable that no program may see.
 const CANARY: (&str, &str) = ("SECRET_OF_THE_SERVER", "canary-of-the-server");
 const OPTIONS: [&str; 2] = ["--env", "GITHUB_TOKEN=${github.token}"];
 const DENIED: &str = "PermissionDenied";
@@ -22,7 +22,7 @@ fn call(server: &Server, token: &str, tool: &str, arguments: Value) -> Value {
     reply(&request.bearer(token).send(server.authority()).unwrap())["result"]["structuredContent"].clone()
 }
 
-/// The outcome of a program's reading these files.
+/// The outcome of a program's attempt to read these files.
 fn read(server: &Server, token: &str, paths: &[String]) -> Vec<String> {
     let read = call(server, token, "read", json!({ "paths": paths }))["read"].clone();
     serde_json::from_value(read).unwrap()
@@ -75,7 +75,7 @@ fn start(github: &FakeGitHub, user: Option<&str>) -> Server {
     }
 }
 
-/// Files of a process that tell what it knows.
+/// Files of a process that contain its secrets.
 fn of_process(pid: &str) -> Vec<String> {
     ["environ", "mem", "maps", "fd"].map(|file| format!("/proc/{pid}/{file}")).into()
 }
@@ -88,7 +88,8 @@ fn of_server(server: &Server) -> Vec<String> {
     files
 }
 
-/// P1, P2, M5: each program has a process and a token of its own, each person a home, and nobody a secret of the server's or another's.
+/// P1, P2, M5: each program has a process and a token of its own, each person a home, and no program a secret of the server or of
+/// another person.
 #[test]
 fn programs_of_two_people_share_nothing() {
     let github = FakeGitHub::start();
@@ -117,7 +118,7 @@ fn programs_of_two_people_share_nothing() {
     }
 }
 
-/// M5: GitHub is asked about a token before a program gets it; one that it refuses starts nothing, and its client logs in again.
+/// M5: a token is checked with GitHub before a program gets it; if it is refused, nothing starts, and its client logs in again.
 #[test]
 fn a_refused_token_starts_no_program() {
     let github = FakeGitHub::start();
@@ -131,8 +132,8 @@ fn a_refused_token_starts_no_program() {
     request().expect(401);
 }
 
-/// The limits in SECURITY.md of programs that run as the server's user: its memory and environment are closed to them, its files and the
-/// programs of others are not.
+/// The limits in SECURITY.md of programs that run as the server's user: its memory and environment are inaccessible to them, its
+/// files and the programs of others are not.
 #[test]
 fn a_program_of_the_servers_user_reads_its_files_but_not_its_memory() {
     let github = FakeGitHub::start();
@@ -154,7 +155,7 @@ fn a_program_of_the_servers_user_reads_its_files_but_not_its_memory() {
     assert!(!tried.iter().any(|outcome| outcome == DENIED), "{files:?}: {tried:?}");
 }
 
-/// A user for all programs closes the server's files to them, a user for each person the programs and files of others.
+/// A separate user for all programs protects the server's files from them, a user for each person also the programs and files of others.
 #[test]
 fn a_program_of_another_user_reads_nothing_of_the_server() {
     if !is_root() {

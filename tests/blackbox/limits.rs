@@ -1,4 +1,4 @@
-//! How much a server takes at once, where the operator has chosen it.
+//! The server's capacity, as set by the operator.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::support::http::{PATIENCE, Request};
 use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::modern;
 
-/// M17: fewer than the defaults, so that it is these numbers that count.
+/// M17: fewer than the defaults, so that these numbers apply.
 #[test]
 fn configured_limits_are_enforced() {
     let limits = [("MCP_MAX_STREAMS_PER_USER", "3"), ("MCP_MAX_STREAMS", "2"), ("MCP_MAX_SESSIONS", "4")];
@@ -41,7 +41,7 @@ fn configured_limits_are_enforced() {
     assert_eq!(first.messages().count(), 0, "the least recently used session has made room");
 }
 
-/// M17: the memory of large messages goes back to the system when they are answered, not into the heap.
+/// M17: the memory of large messages returns to the system when they are answered, not to the heap.
 #[test]
 fn large_messages_leave_no_memory_behind() {
     let server = Server::start(&FakeGitHub::start());
@@ -67,7 +67,7 @@ fn large_messages_leave_no_memory_behind() {
     }
 }
 
-/// H6: a server that would run out of descriptors before it is full does not start, and says what to do.
+/// H6: a server that would run out of descriptors before it is full does not start, and advises the operator.
 #[test]
 fn too_few_descriptors_are_refused_at_the_start() {
     let state = temporary_directory();

@@ -1,4 +1,4 @@
-//! Where the server listens: several addresses, Unix sockets, sockets that systemd has opened.
+//! The server's listeners: several addresses, Unix sockets, sockets that systemd has opened.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, PATIENCE, Request};
 use crate::support::server::{Server, free_address, temporary_directory};
 
-/// The answer of `/healthz` over this stream to a request for `host`.
+/// The answer of `/healthz` on this stream to a request for `host`.
 fn health(stream: impl std::io::Read + std::io::Write + 'static, host: &str) -> Answer {
     Request::get("/healthz").over(stream, host).unwrap().finish().unwrap().expect(200)
 }
@@ -26,7 +26,7 @@ fn unix(path: &std::path::Path) -> UnixStream {
     stream
 }
 
-/// H10: who comes through a Unix socket has no address but the one that a trusted proxy names.
+/// H10: a client of a Unix socket has no address except the one that a trusted proxy names.
 #[test]
 fn two_addresses_and_a_unix_socket_are_one_server() {
     let directory = temporary_directory();

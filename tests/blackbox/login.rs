@@ -1,4 +1,4 @@
-//! Finding the authorization server, and the login as a client and a browser see it.
+//! Discovery of the authorization server, and the login from the view of a client and a browser.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn a_request_without_a_token_is_told_where_to_get_one() {
     }
 }
 
-/// T20: both documents, at each place where clients look, say the same and only what is true.
+/// T20: both documents, at each place where clients look, are equal and correct.
 #[test]
 fn metadata_leads_from_the_resource_to_the_endpoints() {
     let server = Server::start(&FakeGitHub::start());
@@ -67,7 +67,7 @@ fn a_login_ends_in_tokens_that_work() {
     assert_eq!(github.asked("/login/oauth/access_token"), 1);
 }
 
-/// Both doors lead to the same rooms.
+/// Both doors serve the same application.
 #[test]
 fn the_door_for_a_proxy_serves_logins_and_tools_too() {
     let server = Server::behind_proxy(&FakeGitHub::start());
@@ -84,7 +84,7 @@ fn the_door_for_a_proxy_serves_logins_and_tools_too() {
     server.initialize(&tokens.access).expect(401);
 }
 
-/// The server of `make run`: made-up people, no account, no other configuration.
+/// The server of `make run`: simulated people, no account, no other configuration.
 #[test]
 fn the_demo_lets_a_made_up_person_in() {
     let server = Server::demo();
@@ -94,7 +94,7 @@ fn the_demo_lets_a_made_up_person_in() {
     assert_eq!(greeting["result"]["content"][0]["text"], "Hello, Ada!");
 }
 
-/// C4: GitHub's code is asked about once; the same callback again gives no second code.
+/// C4: GitHub's code is redeemed once; the same callback again gives no second code.
 #[test]
 fn a_callback_works_once() {
     let server = Server::start(&FakeGitHub::start());
@@ -106,7 +106,7 @@ fn a_callback_works_once() {
     assert!(again.status >= 400 && again.field("location").is_none(), "{again:?}");
 }
 
-/// C10: a no on our page goes back to the client at once, and GitHub is not involved.
+/// C10: a refusal on our page returns to the client at once, without GitHub.
 #[test]
 fn a_denial_goes_back_to_the_client_without_github() {
     let github = FakeGitHub::start();
@@ -121,7 +121,7 @@ fn a_denial_goes_back_to_the_client_without_github() {
     assert_eq!(github.asked("/login/oauth/authorize"), 0);
 }
 
-/// G3: what goes wrong at GitHub is a page of ours for the person, never a code for the client.
+/// G3: an error at GitHub is a page of ours for the person, never a code for the client.
 #[test]
 fn a_code_that_github_refuses_lets_nobody_in() {
     let github = FakeGitHub::start();
@@ -135,7 +135,7 @@ fn a_code_that_github_refuses_lets_nobody_in() {
     assert!(!page.text().contains("bad_verification_code"));
 }
 
-/// B1: no page of ours can be framed, cached or made to run a script.
+/// B1: none of our pages can be framed, cached or made to run a script.
 #[test]
 fn pages_carry_the_header_fields_of_a_login_page() {
     let server = Server::start(&FakeGitHub::start());
@@ -159,7 +159,7 @@ fn pages_carry_the_header_fields_of_a_login_page() {
     assert!(!page.text().contains("<script"));
 }
 
-/// T4: a code that comes twice was stolen by one of the two; nobody keeps what it gave.
+/// T4: a code that is redeemed twice was stolen by one of the two; all its tokens are revoked.
 #[test]
 fn a_replayed_code_revokes_the_grant() {
     let server = Server::start(&FakeGitHub::start());
@@ -171,7 +171,7 @@ fn a_replayed_code_revokes_the_grant() {
     server.refresh(&client, &tokens.refresh).expect(400);
 }
 
-/// T5: the code alone is worth nothing; and who has it alone cannot take it from the client (T3, T4).
+/// T5: the code alone is useless; and its thief cannot take it from the client (T3, T4).
 #[test]
 fn a_code_without_its_verifier_is_worth_nothing() {
     let server = Server::start(&FakeGitHub::start());
@@ -201,14 +201,14 @@ fn a_token_of_one_type_is_refused_as_another() {
     assert_eq!(server.refresh(&client, &tokens.access).expect(400).json()["error"], "invalid_grant");
 }
 
-/// C5: whoever serves over plain http is told what that costs.
+/// C5: the log warns of plain HTTP and its consequence.
 #[test]
 fn plain_http_is_warned_of() {
     let server = Server::start(&FakeGitHub::start());
     server.wait_for_log("warn  public_url.plain_http");
 }
 
-/// G5: what stands in a person's way at GitHub is on their page and in the log, and neither blames the rules.
+/// G5: a person's obstacle at GitHub is on their page and in the log, and neither blames the rules.
 #[test]
 fn obstacles_at_github_are_shown_and_logged() {
     let github = FakeGitHub::start();
@@ -229,7 +229,7 @@ fn obstacles_at_github_are_shown_and_logged() {
     check(404, "not_found", "This account is not let in", "no_rule");
 }
 
-/// T13: a token that the person has withdrawn at GitHub ends its grant when a tool needs it, so that the client logs in again.
+/// T13: a token that the person has revoked at GitHub ends its grant when a tool needs it, so that the client logs in again.
 #[test]
 fn a_token_that_github_refuses_leads_to_a_new_login() {
     let github = FakeGitHub::start();

@@ -74,7 +74,7 @@ fn notifications_come_while_the_tool_runs() {
     assert!(before.iter().all(|message| message.get("result").is_none()));
 }
 
-/// A tool learns who calls it, from the token and from nothing that the caller says.
+/// A tool learns its caller from the token, and from nothing that the caller sends.
 #[test]
 fn a_tool_knows_its_caller() {
     let github = FakeGitHub::start();

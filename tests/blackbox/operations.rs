@@ -1,4 +1,4 @@
-//! The operator's view and means: the log, the numbers, certificates.
+//! The operator's tools: the log, the metrics, certificates.
 
 use std::fs;
 use std::net::TcpStream;
@@ -23,13 +23,13 @@ fn metrics(server: &Server) -> String {
     answer.text().to_owned()
 }
 
-/// The value of a sample of the page.
+/// The value of a sample in the metrics.
 fn sample(page: &str, name: &str) -> u64 {
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
 }
 
-/// L1, L2: who did what, when and from where, request by request; and no word of what they sent.
+/// L1, L2: person, event, time and address, for each request; and nothing of its content.
 #[test]
 fn each_request_is_one_line_of_the_log() {
     let server = Server::start_with(&FakeGitHub::start(), &[("MCP_LOG_FORMAT", "json")]);
@@ -57,7 +57,7 @@ fn each_request_is_one_line_of_the_log() {
     for field in ["user", "client", "grant"] {
         assert_eq!((&call[field], call[field].is_string()), (&login[field], true), "{field}");
     }
-    // The audit events of a login belong to requests of it.
+    // The audit events of a login have the ids of its requests.
     for (event, route) in
         [("consent.given", "consent"), ("login.admitted", "callback"), ("token.issued", "token")]
     {
@@ -74,7 +74,7 @@ fn each_request_is_one_line_of_the_log() {
     }
 }
 
-/// G3: what a person can quote is what the operator finds.
+/// G3: the reference that a person can quote is in the operator's log.
 #[test]
 fn an_error_page_names_its_line_of_the_log() {
     let server = Server::start(&FakeGitHub::start());
@@ -86,7 +86,7 @@ fn an_error_page_names_its_line_of_the_log() {
     assert!(line.contains("route=authorize status=400") && line.contains("reason=unknown_client"), "{line}");
 }
 
-/// H10: the proxy's word is taken, that of whoever called the proxy is not.
+/// H10: the proxy's forwarding field is trusted, that of the proxy's client is not.
 #[test]
 fn behind_a_trusted_proxy_the_log_has_the_clients_address() {
     for (trusted, peer) in [("127.0.0.1", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")] {
@@ -101,7 +101,7 @@ fn behind_a_trusted_proxy_the_log_has_the_clients_address() {
     }
 }
 
-/// H10: everybody behind a proxy that is not named is one sender, and the log says so once, with the option; behind a named
+/// H10: everybody behind an unconfigured proxy is one sender, and the log says so once, with the option; behind a configured
 /// one each client is.
 #[test]
 fn clients_of_an_unnamed_proxy_are_one_sender_and_this_is_logged() {
@@ -123,7 +123,7 @@ fn clients_of_an_unnamed_proxy_are_one_sender_and_this_is_logged() {
     assert!(!server.log().contains("proxy.not_trusted"), "{}", server.log());
 }
 
-/// H6: whoever runs into the cap of connections leaves a line that says which cap, and not one line each.
+/// H6: a connection beyond a limit leaves a line that names the limit, and not one line each.
 #[test]
 fn a_full_door_says_so_in_the_log_once() {
     let server = Server::start(&FakeGitHub::start());
@@ -135,7 +135,7 @@ fn a_full_door_says_so_in_the_log_once() {
     assert!(log.matches("edge.connections_full").count() < 10, "{log}");
 }
 
-/// L2: strangers do not choose how long the log is; the numbers have what it leaves out.
+/// L2: strangers do not control the length of the log; the metrics count the omitted lines.
 #[test]
 fn a_flood_of_refusals_is_logged_in_few_lines() {
     let server = Server::start(&FakeGitHub::start());
@@ -155,7 +155,7 @@ fn a_flood_of_refusals_is_logged_in_few_lines() {
     assert!(log.matches(" request ").count() <= (seconds + 1) * 100 + seconds, "{log}");
 }
 
-/// A log that nobody reads stops nobody, and says later what it lost.
+/// A log without a reader stops nobody, and later reports the number of lost lines.
 #[test]
 fn a_stalled_log_stops_no_request() {
     let server = Server::start(&FakeGitHub::start());
@@ -193,14 +193,14 @@ fn metrics_follow_logins_sessions_and_refusals() {
     let on_loopback = Request::get("/metrics").send(&address).unwrap().expect(200);
     assert_eq!(sample(on_loopback.text(), "mcp_grants"), 1);
     Request::get("/healthz").send(&address).unwrap().expect(404);
-    // M2: not for pages whose host name was pointed here. A1: not for strangers at all.
+    // M2: not for pages whose host name was rebound to this address. A1: not for strangers at all.
     let rebound = TcpStream::connect(&address).unwrap();
     Request::get("/metrics").over(rebound, "rebound.example").unwrap().finish().unwrap().expect(421);
     Request::get("/metrics").send(server.authority()).unwrap().expect(404);
 }
 
-/// H1: any user of this machine reaches the port for metrics, so the strict reader is behind it: an announced giant is refused
-/// and closed, and so is a head that is too long.
+/// H1: any user of this machine reaches the port for metrics, so the strict parser is behind it: a request that announces a huge body is
+/// refused and closed, and so is a head that is too long.
 #[test]
 fn the_port_for_metrics_has_the_limits_of_a_public_one() {
     let address = free_address();
@@ -220,7 +220,7 @@ fn the_port_for_metrics_has_the_limits_of_a_public_one() {
     Request::get("/metrics").send(&address).unwrap().expect(200);
 }
 
-/// `GET /` through TLS, by a client that trusts this certificate alone.
+/// `GET /` through TLS, by a client that trusts only this certificate.
 fn home(server: &Server, certificate: &Path) -> std::io::Result<Answer> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
@@ -234,7 +234,7 @@ fn home(server: &Server, certificate: &Path) -> std::io::Result<Answer> {
     Request::get("/").over(StreamOwned::new(connection, stream), "mcp.example.com")?.finish()
 }
 
-/// A renewed certificate needs no restart: SIGHUP, or patience.
+/// A renewed certificate needs no restart: SIGHUP, or the periodic check.
 #[test]
 fn the_server_speaks_tls_and_takes_a_new_certificate() {
     let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls"));
@@ -265,7 +265,7 @@ fn the_server_speaks_tls_and_takes_a_new_certificate() {
     home(&server, &first).unwrap().expect(200);
 
     install("rsa");
-    server.wait_for_log("tls.reloaded"); // by itself
+    server.wait_for_log("tls.reloaded"); // by the periodic check
     home(&server, &second).unwrap().expect(200);
     home(&server, &first).unwrap_err();
     fs::remove_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! The operator's commands and the account page from outside: the real binary against itself, running and stopped.
+//! The operator's commands and the account page, end to end: the real binary as client of itself, running and stopped.
 
 use std::process::Command;
 
@@ -23,7 +23,7 @@ impl Done {
     }
 }
 
-/// Runs a command about this server's state, with nothing else configured.
+/// Runs a command on this server's state, with no other configuration.
 fn run(server: &Server, arguments: &[&str]) -> Done {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server"));
     let output =
@@ -44,7 +44,7 @@ fn keys(server: &Server) -> Vec<String> {
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// A1, T17: what the operator ends while the server runs has ended when the command has: token, session, open stream.
+/// A1, T17: a grant that the operator ends while the server runs has ended when the command has: token, session, open stream.
 #[test]
 fn a_running_server_ends_what_the_operator_names() {
     let server = Server::start(&FakeGitHub::start());
@@ -84,7 +84,7 @@ fn a_running_server_ends_what_the_operator_names() {
     assert_eq!(run(&server, &["grants", "list"]).out, "There are no grants.\n");
 }
 
-/// A1: the same commands on the state of a server that is stopped, and of one that was killed with its socket left behind.
+/// A1: the same commands on the state of a server that is stopped, and of one that was killed and left its socket behind.
 #[test]
 fn a_stopped_server_starts_without_what_the_operator_ended() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -103,8 +103,8 @@ fn a_stopped_server_starts_without_what_the_operator_ended() {
     server.initialize(&tokens.access).expect(200);
 }
 
-/// S4: the running server seals with the new key at once; what it sealed before is good, before and after a restart. In the
-/// end nothing needs the old key but what it sealed.
+/// S4: the running server seals with the new key at once; earlier sealed values are valid, before and after a restart. Then
+/// the old key is needed only for values that it sealed.
 #[test]
 fn a_new_key_is_used_at_once_and_old_tokens_keep_working() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -130,7 +130,7 @@ fn a_new_key_is_used_at_once_and_old_tokens_keep_working() {
     server.initialize(&turned.access).expect(200);
 }
 
-/// Mistakes say what to do, change nothing, and end with 2.
+/// Mistakes are reported with a correction, change nothing, and end with status 2.
 #[test]
 fn a_command_that_cannot_be_done_says_why() {
     let server = Server::start(&FakeGitHub::start());
@@ -152,7 +152,7 @@ fn a_command_that_cannot_be_done_says_why() {
     server.login();
 }
 
-/// C11: the page through the real binary: GitHub's login, the list, and the end of what is on it.
+/// C11: the page through the real binary: GitHub's login, the list, and the end of its entries.
 #[test]
 fn a_person_ends_a_grant_on_the_account_page() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -182,7 +182,7 @@ fn a_person_ends_a_grant_on_the_account_page() {
     }
 }
 
-/// For containers without a shell: 0 or 1, over the socket and over HTTP by an address, and what status says beside it.
+/// For containers without a shell: 0 or 1, over the socket and over HTTP by an address, and the output of `status` beside it.
 #[test]
 fn the_health_command_reports_whether_the_server_is_up() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -208,7 +208,7 @@ fn the_health_command_reports_whether_the_server_is_up() {
     assert_eq!((status.status, status.out.as_str()), (1, "No server runs.\nGrants         1\n"));
 }
 
-/// S2: a copy made while the server runs, or not, is a table that a server starts with; nothing is overwritten.
+/// S2: a copy made with or without a running server is a table that a server starts with; nothing is overwritten.
 #[test]
 fn a_backup_of_a_running_server_is_a_table() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -238,7 +238,7 @@ fn a_backup_of_a_running_server_is_a_table() {
     assert_eq!(grants(&server).len(), 1);
 }
 
-/// Exit statuses as in docs/operations.md: 2 for a start that cannot be, with every reason on a line of its own.
+/// Exit statuses as in docs/operations.md: 2 for an impossible start, with every reason on a line of its own.
 #[test]
 fn a_start_that_fails_says_every_reason_and_exits_with_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_mcp-oauth-server")).env_clear().output().unwrap();
@@ -253,7 +253,7 @@ fn a_start_that_fails_says_every_reason_and_exits_with_2() {
     assert!(statuses.len() == 4 && !operations.contains("`, exit status 1 |"));
 }
 
-/// Exit status 1 also where no server has ever run, and the mistakes of a servers file beside what is not set.
+/// Exit status 1 also if no server has ever run, and the mistakes of a servers file in addition to missing options.
 #[test]
 fn status_without_a_server_and_mistakes_of_a_file() {
     let run = |arguments: &[&str]| {

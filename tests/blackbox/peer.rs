@@ -1,5 +1,5 @@
 //! An MCP server on standard input and output for tests of the bridge: plain JSON-RPC of 2025-11-25, and tools that misbehave. It
-//! is this test program, told to run one test, which is the server.
+//! this test program, started to run one test, which is the server.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)] // it is a whole program
 
@@ -23,15 +23,15 @@ const TOOLS: [&str; 11] = [
     "tools_change",
 ];
 
-/// The last argument of a process that is to be the server.
+/// The last argument of a process that serves as the peer.
 const AS_PEER: &str = "as-peer";
 
-/// The arguments with which this test program is the server.
+/// The arguments that start this test program as the server.
 pub(crate) fn arguments() -> [&'static str; 6] {
     ["peer::serves_when_asked", "--exact", "--nocapture", "--quiet", "--", AS_PEER]
 }
 
-/// Serves as the program behind another test's bridge when it is started as one.
+/// Serves as the program behind another test's bridge in the process started for that.
 #[test]
 fn serves_when_asked() {
     if std::env::args().any(|argument| argument == AS_PEER) {
@@ -78,7 +78,7 @@ fn serve() {
                     std::process::exit(3);
                 }
                 "wait" => {
-                    // As a server that works on one call and takes others meanwhile: until this one is cancelled.
+                    // Like a server that reads other messages during a call: until this one is cancelled.
                     loop {
                         let next = lines.next().unwrap().unwrap();
                         if next.contains("notifications/cancelled") {
@@ -150,7 +150,7 @@ fn daemon() -> String {
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let _ = child.wait(); // the shell ends at once; what it has started does not
+    let _ = child.wait(); // the shell ends at once; its child does not
     line.trim().to_owned()
 }
 
@@ -172,6 +172,6 @@ fn send(message: &Value) {
 
 fn raw(message: &str) {
     let mut out = std::io::stdout().lock();
-    // The bridge that started it may be gone.
+    // The bridge that started it may have ended.
     let _ = writeln!(out, "{message}").and_then(|()| out.flush());
 }

@@ -7,7 +7,7 @@ use crate::support::github::FakeGitHub;
 use crate::support::http::Request;
 use crate::support::server::{Server, temporary_directory};
 
-/// T13, D6: whoever is not let in any more is out at once, streams included; of the file only the rules are taken over.
+/// T13, D6: a person who is no longer admitted is cut off at once, streams included; of the file only the rules are applied.
 #[test]
 fn sighup_rereads_the_rules_and_nothing_else() {
     let folder = temporary_directory();
@@ -49,7 +49,7 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     reload("MCP_ALLOW=\n", "MCP_ALLOW is not set");
     assert_eq!(status(), 401);
 
-    // Nobody's grant was ended, so they need not log in again.
+    // Nobody's grant was ended, so nobody has to log in again.
     reload("MCP_ALLOW=user:octocat\n", &format!("{said}\n"));
     assert_eq!(status(), 400);
 
@@ -62,7 +62,7 @@ fn sighup_rereads_the_rules_and_nothing_else() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Settings that SIGHUP cannot reread are named: those that the environment hides in the file, and all where there is no file.
+/// Settings that SIGHUP cannot reread are named: those that the environment overrides, and all if there is no file.
 #[test]
 fn sighup_says_what_it_could_not_reread() {
     let server = Server::start(&FakeGitHub::start());

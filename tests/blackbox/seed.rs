@@ -1,4 +1,4 @@
-//! Each fault of the program that this one replaces, as a test that fails if it comes back.
+//! One regression test for each fault of the predecessor of this program.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::support::http::{Request, decode, encode, parameter};
 use crate::support::server::Server;
 use crate::support::walk::{Client, REDIRECT_URI, Tokens, in_session, reply};
 
-/// The seed redirected to the first registered URI, whichever was asked for. (O3)
+/// The seed redirected to the first registered URI instead of the requested one. (O3)
 #[test]
 fn the_code_goes_to_the_redirect_uri_that_was_asked_for() {
     let server = Server::start(&FakeGitHub::start());
@@ -17,7 +17,7 @@ fn the_code_goes_to_the_redirect_uri_that_was_asked_for() {
     server.code(&client, &mut Browser::default());
 }
 
-/// The seed took any redirect URI it was given in between. (O3, O6)
+/// The seed accepted any redirect URI in an authorization request. (O3, O6)
 #[test]
 fn a_redirect_uri_that_nobody_registered_is_a_page_not_a_redirect() {
     let server = Server::start(&FakeGitHub::start());
@@ -31,7 +31,7 @@ fn a_redirect_uri_that_nobody_registered_is_a_page_not_a_redirect() {
 }
 
 /// The seed made a PKCE challenge and never sent it to GitHub. (G1) The fake GitHub refuses a code whose verifier does
-/// not fit the challenge, so a login that works has sent both.
+/// not match the challenge, so a successful login has sent both.
 #[test]
 fn github_gets_a_pkce_challenge_of_each_login() {
     let server = Server::start(&FakeGitHub::start());
@@ -71,7 +71,7 @@ fn a_request_without_an_s256_challenge_gets_no_page() {
     check("code_challenge_method", Some("plain"));
 }
 
-/// The seed gave tokens to any client that had a code. (T3)
+/// The seed gave tokens to any client with a code. (T3)
 #[test]
 fn a_code_belongs_to_the_client_that_asked_for_it() {
     let server = Server::start(&FakeGitHub::start());
@@ -90,7 +90,7 @@ fn a_refresh_token_gives_new_tokens_that_work() {
     assert_ne!(second.refresh, first.refresh);
     server.initialize(&second.access).expect(200);
     let third = Tokens::of(&server.refresh(&client, &second.refresh).expect(200).json());
-    // T10: the oldest of three generations can only be a thief's.
+    // T10: the oldest of three generations can only come from a thief.
     server.refresh(&client, &first.refresh).expect(400);
     server.initialize(&third.access).expect(401);
 }
@@ -141,7 +141,7 @@ fn a_login_stays_in_its_browser() {
     browser.visit(&callback).expect(303);
 }
 
-/// The seed threw GitHub's user away and let every account in. (G4, G5)
+/// The seed ignored GitHub's user and admitted every account. (G4, G5)
 #[test]
 fn another_github_user_is_refused() {
     let github = FakeGitHub::start();
@@ -156,13 +156,13 @@ fn another_github_user_is_refused() {
     assert!(page.text().contains("mona"), "the page says which account was refused");
     assert_eq!(server.stored(), before);
     assert_eq!(github.asked("/api/v3/user"), 1);
-    // Nor did that spoil anything for those who may come in.
+    // Admitted people are unaffected by that.
     github.log_in_as("octocat", 583_231);
     server.login();
     assert_ne!(server.stored(), before);
 }
 
-/// The seed's sessions belonged to nobody. (M6)
+/// The seed's sessions were bound to no user. (M6)
 #[test]
 fn a_session_belongs_to_the_grant_that_opened_it() {
     let server = Server::start(&FakeGitHub::start());
@@ -190,7 +190,7 @@ fn sessions_share_nothing() {
         });
         in_session(&call, session).bearer(&tokens.access).open(server.authority()).unwrap()
     };
-    // Both under way before either is read, with the same request id.
+    // Both are outstanding before either is read, with the same request id.
     let (first, second) = (greet(&sessions[0], "Ada"), greet(&sessions[1], "Grace"));
     let text = |answer| reply(&answer)["result"]["content"][0]["text"].clone();
     assert_eq!(text(second.finish().unwrap()), "Hello, Grace!");
@@ -202,7 +202,7 @@ fn sessions_share_nothing() {
     assert_eq!(greet(&sessions[0], "Ada").head().status, 404);
 }
 
-/// The seed logged bodies, codes and redirects. (L1) The log of a whole life with every kind of secret has none of them.
+/// The seed logged bodies, codes and redirects. (L1) The log of a whole run with every kind of secret contains none of them.
 #[test]
 fn no_secret_reaches_the_log() {
     let github = FakeGitHub::start();
@@ -232,7 +232,7 @@ fn no_secret_reaches_the_log() {
     let log = server.log();
     assert!(log.contains("583231"), "the log says who logged in:\n{log}");
     for secret in secrets {
-        // The log cuts long values: a piece of a secret is a find, too.
+        // The log cuts long values: a part of a secret counts as well.
         let pieces: Vec<&str> = match secret.len() {
             0..48 => vec![&secret],
             length => (0..length - 24).step_by(24).map(|at| &secret[at..at + 24]).collect(),

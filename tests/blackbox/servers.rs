@@ -38,17 +38,17 @@ impl ServersFile {
 
 impl Drop for ServersFile {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.0.parent().unwrap()); // of a test that has failed already
+        let _ = fs::remove_dir_all(self.0.parent().unwrap()); // left by a test that has failed already
     }
 }
 
-/// An entry for the test's own peer, in whose environment is this mark.
+/// An entry for the test's own peer, with this marker in its environment.
 pub(crate) fn peer_entry(mark: &str) -> Value {
     let executable = std::env::current_exe().unwrap();
     json!({ "command": executable, "args": peer::arguments(), "env": { "MARK": mark, "WHO": "${user.login}" } })
 }
 
-/// An entry of a peer without anything that depends on the person.
+/// An entry of a peer without any value that depends on the person.
 pub(crate) fn peer_entry_for_all(mark: &str) -> Value {
     let mut entry = peer_entry(mark);
     entry["env"] = json!({ "MARK": mark });
@@ -126,7 +126,7 @@ fn a_token_of_one_server_is_worth_nothing_at_another() {
     assert_eq!(row, ["one", "/one/mcp", "program", "0", "1", "0", "-"]);
 }
 
-/// SIGHUP takes over what the file says now; a file with mistakes changes nothing.
+/// SIGHUP applies the current file; a file with mistakes changes nothing.
 #[test]
 fn sighup_adds_removes_and_changes_servers() {
     let github = FakeGitHub::start();
@@ -200,7 +200,7 @@ fn a_file_with_mistakes_is_refused() {
     }
 }
 
-/// P1: a program of another user would outlive a server that may not signal it. Exit status 2, at a check and at the start.
+/// P1: a program of another user would outlive a server that may not signal it. Exit status 2, for a check and for a start.
 #[test]
 fn programs_that_could_not_be_ended_are_refused() {
     for command in [&["check"][..], &[]] {
@@ -224,7 +224,7 @@ fn programs_that_could_not_be_ended_are_refused() {
     }
 }
 
-/// The operator is told which servers fail, and strangers are not; the server is ready nevertheless.
+/// The operator learns which servers fail, strangers do not; the server is ready nevertheless.
 #[test]
 fn readiness_names_failing_servers_to_the_operator_alone() {
     let github = FakeGitHub::start();
@@ -256,7 +256,7 @@ fn readiness_names_failing_servers_to_the_operator_alone() {
     assert_eq!(Request::get("/readyz").send(server.authority()).unwrap().expect(200).text(), "ready\n");
 }
 
-/// `servers restart` ends programs, and the next call starts them; `servers forget` removes what nobody uses.
+/// `servers restart` ends programs, and the next call starts them; `servers forget` removes unused home directories.
 #[test]
 fn the_operator_restarts_and_forgets_servers() {
     let github = FakeGitHub::start();
@@ -281,7 +281,7 @@ fn the_operator_restarts_and_forgets_servers() {
     assert!(refused == 1 && why.contains("`servers list`"), "{why}");
 }
 
-/// `check --start` starts each server once, says what it offers, and leaves nothing.
+/// `check --start` starts each server once, reports its offers, and leaves nothing behind.
 #[test]
 fn check_start_tries_each_server_once() {
     let refusals: String = (1..=2)

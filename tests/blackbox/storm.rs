@@ -1,4 +1,4 @@
-//! kill -9 at any point of a storm of refreshes.
+//! kill -9 at any moment of many concurrent refreshes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -17,7 +17,7 @@ const REFRESHES: usize = 100;
 const KILLS: usize = 50;
 
 /// S2, T10, T11: a thousand refreshes and fifty kills. Each client gets an answer to each of its refreshes in the end, and
-/// the table has turned exactly once for each: no grant lost, none doubled.
+/// the table has rotated exactly once for each: no grant lost, none doubled.
 #[test]
 fn a_storm_of_refreshes_survives_fifty_kills() {
     let mut server = Server::start(&FakeGitHub::start());
@@ -50,7 +50,7 @@ fn a_storm_of_refreshes_survives_fifty_kills() {
     assert_eq!(generations, [REFRESHES as u64; CLIENTS]);
 }
 
-/// Refreshes again and again, each time until there is an answer.
+/// Refreshes repeatedly, each time until there is an answer.
 fn storm(authority: &str, client: &Client, first: &str, done: &AtomicUsize) {
     let mut refresh = first.to_owned();
     for _ in 0..REFRESHES {
@@ -60,7 +60,7 @@ fn storm(authority: &str, client: &Client, first: &str, done: &AtomicUsize) {
         let answer = loop {
             match request.send(authority) {
                 Ok(answer) => break answer,
-                Err(_) => pause(), // it was killed, or is not back yet
+                Err(_) => pause(), // it was killed, or is not ready yet
             }
         };
         refresh = Tokens::of(&answer.expect(200).json()).refresh;

@@ -1,4 +1,4 @@
-//! Service tokens from outside: the real binary, its command, and clients that send a plain Authorization field and know no OAuth.
+//! Service tokens end to end: the real binary, its command, and clients that send a plain Authorization field and have no OAuth.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::support::http::{Answer, Request};
 use crate::support::server::Server;
 use crate::support::walk::{in_session, mcp, modern, reply};
 
-/// Makes a token: what a client is configured with.
+/// Creates a token: the configuration of a client.
 fn add(server: &Server, arguments: &[&str]) -> Value {
     let (status, said) = operator(server, &[&["tokens", "add"], arguments].concat());
     assert_eq!(status, 0, "{said}");
@@ -34,7 +34,7 @@ fn token(configuration: &Value) -> String {
     first["headers"]["Authorization"].as_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned()
 }
 
-/// A cron job with curl: one POST of the modern era, with what the configuration says and no more.
+/// A cron job with curl: one POST of the modern era, with nothing beyond the configuration.
 fn cron_job(server: &Server, entry: &Value) -> Answer {
     let path = entry["url"].as_str().unwrap().strip_prefix(&server.url("")).unwrap().to_owned();
     let authorization = entry["headers"]["Authorization"].as_str().unwrap();
@@ -91,7 +91,7 @@ fn a_service_token_works_until_it_is_revoked() {
     assert_eq!(operator(&server, &["tokens", "list"]).1, "There are no service tokens.\n");
 }
 
-/// A26, A28, A29: each refusal has its reason in the log, with the token's name where the token is good.
+/// A26, A28, A29: each refusal has its reason in the log, with the token's name if the token is valid.
 #[test]
 fn each_refusal_has_its_reason_in_the_log() {
     let github = FakeGitHub::start();
@@ -126,7 +126,7 @@ fn each_refusal_has_its_reason_in_the_log() {
     assert!(refused == 2 && why.contains("one needs to know which person calls"), "{why}");
 }
 
-/// This token with other contents, sealed as the server seals them (`seal.rs`), which takes its key.
+/// This token with other contents, sealed with the server's key as in `seal.rs`.
 fn resealed(server: &Server, token: &str, change: impl FnOnce(&mut Value)) -> String {
     const PREFIX: &str = "mcp_st_";
     let keys = fs::read_to_string(server.state_dir().join("key")).unwrap();
@@ -147,8 +147,8 @@ fn resealed(server: &Server, token: &str, change: impl FnOnce(&mut Value)) -> St
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode([&*salt, &text].concat()))
 }
 
-/// A27, A22: a token whose time is over is refused, with the reason and the token's fingerprint in the log. Nobody can revoke it any
-/// more, so it is a stranger's: the audit log has no line that somebody could fill the disk with.
+/// A27, A22: an expired token is refused, with the reason and the token's fingerprint in the log. Nobody can revoke it any
+/// more, so it counts as a stranger's: it leaves no line in the audit log, which its holder could fill the disk with.
 #[test]
 fn an_expired_service_token_is_refused_with_its_reason_in_the_log() {
     let folder = Folder::new();
@@ -172,8 +172,8 @@ fn an_expired_service_token_is_refused_with_its_reason_in_the_log() {
     assert_eq!(text(&folder.wait_for("request", 1)[0], "outcome"), "ok");
 }
 
-/// A4, A6, A8: a server with rules takes a service token that one of them names, with the tools of that rule, in both eras; rules that
-/// change hold for the streams of a token of several servers, too.
+/// A4, A6, A8: a server with rules accepts a service token that a rule names, with the tools of that rule, in both eras; changed rules
+/// apply to the streams of a token of several servers as well.
 #[test]
 fn access_rules_hold_for_service_tokens() {
     let github = FakeGitHub::start();
@@ -227,7 +227,7 @@ fn access_rules_hold_for_service_tokens() {
     assert_eq!(send(in_session(&list, &two), "/two/mcp").status, 200);
 }
 
-/// A27: told at the start, and by `check` whether the server runs or not.
+/// A27: reported at the start, and by `check` with and without a running server.
 #[test]
 fn a_token_that_ends_soon_is_warned_of() {
     let github = FakeGitHub::start();

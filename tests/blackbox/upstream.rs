@@ -1,4 +1,4 @@
-//! The bridge to a server over HTTP as its users meet it: the real binary in front of a small upstream, a login, both eras.
+//! The bridge to a server over HTTP from its users' view: the real binary in front of a small upstream, a login, both eras.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::support::instant;
 use crate::support::server::Server;
 use crate::support::walk::{in_session, modern, reply};
 
-/// An MCP server of 2025-11-25 with one tool, which answers 401 when it is called `guarded`. Keeps the heads of all requests.
+/// An MCP server of 2025-11-25 with one tool, which answers 401 if called `guarded`. Records the heads of all requests.
 struct Upstream {
     url: String,
     heads: Arc<Mutex<Vec<String>>>,
@@ -33,7 +33,7 @@ impl Upstream {
         Upstream { url, heads }
     }
 
-    /// The heads that begin with this method.
+    /// The heads of requests with this method.
     fn heads(&self, method: &str) -> Vec<String> {
         self.heads.lock().unwrap().iter().filter(|head| head.starts_with(method)).cloned().collect()
     }
@@ -44,7 +44,7 @@ fn serve(mut stream: TcpStream, all: &Mutex<Vec<String>>) {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or_default() > 0 {}
     if head.is_empty() {
-        return; // a connection that the end of the server came before
+        return; // the connection ended with the server
     }
     let head = head.to_ascii_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
@@ -70,11 +70,11 @@ fn serve(mut stream: TcpStream, all: &Mutex<Vec<String>>) {
 
 fn write(stream: &mut TcpStream, head: &str, body: &str) {
     let length = body.len();
-    // A server that stops does not wait for it.
+    // A stopping server does not wait for it.
     let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
 }
 
-/// M5: an upstream is sent the operator's headers, and nothing of the client's or ours.
+/// M5: an upstream gets the operator's headers, and nothing of the client's or ours.
 #[test]
 fn an_upstream_is_served_to_both_eras() {
     let (github, upstream) = (FakeGitHub::start(), Upstream::start());
@@ -98,7 +98,7 @@ fn an_upstream_is_served_to_both_eras() {
         assert!(all.iter().all(|head| !head.contains(unwanted)), "{unwanted}: {all:?}");
     }
     let deadline = instant() + PATIENCE;
-    // One was begun for each era of the client; the upstream has one.
+    // One was started for each era of the client; the upstream supports one.
     while upstream.heads("delete").len() != 2 {
         assert!(instant() < deadline, "the sessions are ended");
     }

@@ -34,7 +34,7 @@ pub mod oauth {
     use crate::seal::Keyring;
     use crate::store::Grants;
 
-    /// An authorization server that lets nobody in.
+    /// An authorization server that admits nobody.
     pub struct AuthorizationServer(oauth::AuthorizationServer, Arc<oauth::ProtectedResource>);
 
     impl AuthorizationServer {

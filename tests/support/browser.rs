@@ -1,4 +1,4 @@
-//! A browser as far as logins need one: cookies, forms read from the page, and the header fields that browsers add.
+//! A browser, as far as logins need one: cookies, forms parsed from the page, and the header fields that browsers add.
 
 use super::http::{Answer, Request, split_url};
 
@@ -9,7 +9,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Follows a link to `url`, no redirect further.
+    /// Follows a link to `url`, without further redirects.
     pub(crate) fn visit(&mut self, url: &str) -> Answer {
         let (authority, target) = split_url(url);
         self.load(authority, Request::get(target))
@@ -63,12 +63,12 @@ impl Browser {
 struct Form {
     method: String,
     action: String,
-    /// Fields that are sent whatever the person does: hidden fields, and the choice made beforehand.
+    /// Fields that are sent in any case: hidden fields, and preselected choices.
     fields: Vec<(String, String)>,
     buttons: Vec<(String, String)>,
 }
 
-/// The forms of `page`, as a browser reads them.
+/// The forms of `page`, in the interpretation of a browser.
 fn forms(page: &str) -> Vec<Form> {
     let mut forms = Vec::new();
     for part in page.split("<form").skip(1) {
@@ -90,7 +90,7 @@ fn forms(page: &str) -> Vec<Form> {
     forms
 }
 
-/// The value of an attribute of the tag that `text` goes on with, its entities replaced.
+/// The value of an attribute of the tag whose rest begins `text`, with its entities replaced.
 fn attribute(text: &str, name: &str) -> Option<String> {
     let mut rest = text;
     loop {

@@ -1,4 +1,4 @@
-//! A fake GitHub that is as strict as the real one: codes are used once, and the PKCE verifier must fit the challenge.
+//! A fake GitHub with the real one's strictness: codes are used once, and the PKCE verifier must match the challenge.
 //! Its answers are those of `fixtures/github/`.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use super::http::{decode, parameter};
 
 pub(crate) const CLIENT_ID: &str = "Ov23liTest";
 pub(crate) const CLIENT_SECRET: &str = "canary-github-client-secret";
-/// The common part of this GitHub's tokens.
+/// The common prefix of this GitHub's tokens.
 pub(crate) const TOKEN_MARK: &str = "gho_canaryGitHubToken";
 
 /// A GitHub on a loopback port. Its threads end with the test's process.
@@ -28,19 +28,19 @@ pub(crate) struct FakeGitHub {
 
 #[derive(Default)]
 struct State {
-    /// Who is logged in at GitHub in every browser: login and id.
+    /// The user who is signed in at GitHub in every browser: login and id.
     user: (String, u64),
-    /// Says no at the token endpoint, in an answer of 200 as GitHub does.
+    /// Refuses at the token endpoint, in a 200 response like GitHub.
     refuses: bool,
-    /// The answer about everybody's membership.
+    /// The answer for everybody's membership.
     membership: Option<(u16, &'static str)>,
-    /// How long each answer to the server takes.
+    /// The delay of each answer to the server.
     delay: Duration,
-    /// Codes that wait to be redeemed, with their redirect URI and challenge, and who logged in.
+    /// Issued codes, with their redirect URI and challenge, and the user.
     codes: HashMap<String, (String, String, (String, u64))>,
-    /// Live tokens and whose they are.
+    /// Valid tokens and their users.
     tokens: HashMap<String, (String, u64)>,
-    /// The paths of what was asked, in order.
+    /// The requested paths, in order.
     asked: Vec<String>,
 }
 
@@ -63,32 +63,32 @@ impl FakeGitHub {
         format!("http://{}", self.authority)
     }
 
-    /// From now on every browser is logged in as this user.
+    /// Signs this user in, in every browser.
     pub(crate) fn log_in_as(&self, login: &str, id: u64) {
         self.state.lock().unwrap().user = (login.to_owned(), id);
     }
 
-    /// From now on no code is good.
+    /// Refuses every code from now on.
     pub(crate) fn refuse_codes(&self) {
         self.state.lock().unwrap().refuses = true;
     }
 
-    /// From now on this status and fixture answer who asks about a membership.
+    /// Sets status and fixture of the answer to requests for a membership.
     pub(crate) fn memberships(&self, status: u16, fixture: &'static str) {
         self.state.lock().unwrap().membership = Some((status, fixture));
     }
 
-    /// The person withdraws the app: no token is good any more.
+    /// Revokes the app's access: no token is valid any more.
     pub(crate) fn withdraw(&self) {
         self.state.lock().unwrap().tokens.clear();
     }
 
-    /// From now on the server waits this long for each answer.
+    /// Delays each answer to the server by this time from now on.
     pub(crate) fn answers_after(&self, delay: Duration) {
         self.state.lock().unwrap().delay = delay;
     }
 
-    /// How often `path` was asked.
+    /// The number of requests for `path`.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| *asked == path).count()
     }
@@ -149,7 +149,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let head =
         format!("HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nConnection: close\r\n{more}");
     let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-    let _ = reader.get_mut().write_all(answer.as_bytes()); // the other end may have gone
+    let _ = reader.get_mut().write_all(answer.as_bytes()); // the peer may have disconnected
 }
 
 fn fixture(name: &str) -> Value {
@@ -166,7 +166,7 @@ fn user(login: &str, id: u64) -> String {
 }
 
 impl State {
-    /// GitHub skips its own page for people who authorised the app before; this one always does.
+    /// GitHub skips its own page for people who authorised the app before; this one always skips it.
     fn authorize(&mut self, target: &str) -> String {
         let of = |name| parameter(target, name).unwrap_or_default();
         assert_eq!((of("client_id").as_str(), of("code_challenge_method").as_str()), (CLIENT_ID, "S256"));

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client over one connection per request: no redirects, no cookies, and it shows what was on the wire.
+//! A small HTTP/1.1 client with one connection per request: no redirects, no cookies, and access to the raw answer.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long the other end may be silent before a test fails.
+/// The time without data after which a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A request: method, target, fields, body.
@@ -38,7 +38,7 @@ impl Request {
         Request { method: "POST", body, ..Request::get(target) }.with("Content-Type", "application/json")
     }
 
-    /// This request, to another target.
+    /// This request, with another target.
     pub(crate) fn at(self, target: &str) -> Request {
         Request { target: target.to_owned(), ..self }
     }
@@ -48,7 +48,7 @@ impl Request {
         self
     }
 
-    /// The request with another text in the place of one in its body.
+    /// The request with one text in its body replaced by another.
     pub(crate) fn replacing(self, text: &str, by: &str) -> Request {
         let body = String::from_utf8(self.body).unwrap().replace(text, by).into_bytes();
         Request { body, ..self }
@@ -71,7 +71,7 @@ impl Request {
         self.over(stream, authority)
     }
 
-    /// Sends the request over a connection that is there already.
+    /// Sends the request on an existing connection.
     pub(crate) fn over<S: Read + Write + 'static>(&self, mut stream: S, host: &str) -> io::Result<Reading> {
         let mut bytes =
             format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.target);
@@ -96,7 +96,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The one field called `name`; fails the test if there are two.
+    /// The only field called `name`; fails the test if there are two.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let values = self.fields(name);
         assert!(values.len() < 2, "two {name} fields: {values:?}");
@@ -129,7 +129,7 @@ impl Answer {
     }
 }
 
-/// An answer whose head is read and whose body is still on its way.
+/// An answer whose head has been read, but not its body.
 pub(crate) struct Reading {
     head: Answer,
     rest: Box<dyn BufRead>,
@@ -199,7 +199,7 @@ impl Reading {
         Ok((size > 0).then_some(chunk))
     }
 
-    /// The messages of a stream of server-sent events, each as it comes, until the stream ends.
+    /// The messages of a stream of server-sent events, in order of arrival, until the stream ends.
     pub(crate) fn messages(self) -> Messages {
         assert_eq!(self.head.field("content-type"), Some("text/event-stream"));
         Messages { reading: self, text: String::new() }
@@ -266,7 +266,7 @@ pub(crate) fn decode(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The one parameter called `name` of a URL's query.
+/// The only parameter called `name` of a URL's query.
 pub(crate) fn parameter(url: &str, name: &str) -> Option<String> {
     let (_, query) = url.split_once('?')?;
     let mut values =

@@ -1,5 +1,5 @@
 //! Parts for tests that use the real binary from outside: an HTTP client, a browser, a fake GitHub, and a server that
-//! dies with its test.
+//! ends with its test.
 
 pub(crate) mod browser;
 pub(crate) mod github;
@@ -14,7 +14,7 @@ pub(crate) fn instant() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-/// How the server names a client in its log and for its operator: half of SHA-256 of the `client_id`, in base64url.
+/// The identifier of a client in the log and for the operator: half of SHA-256 of the `client_id`, in base64url.
 pub(crate) fn fingerprint(client_id: &str) -> String {
     use base64::Engine;
     use sha2::Digest;

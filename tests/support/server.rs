@@ -1,4 +1,4 @@
-//! The real binary as a child process, with a state directory of its own. It dies with its test.
+//! The real binary as a child process, with a state directory of its own. It is killed with its test.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -24,22 +24,22 @@ pub(crate) struct Server {
     command: Command,
     state_dir: PathBuf,
     child: Child,
-    /// A message for each line of the log; its end is the end of the child's standard error.
+    /// A message for each line of the log; disconnected at the end of the child's standard error.
     lines: Receiver<()>,
-    /// Everything the server has printed, over restarts.
+    /// The server's output, including that before restarts.
     log: Arc<Mutex<String>>,
-    /// Where its grants are, unless they are in the state directory.
+    /// The store of its grants, unless they are in the state directory.
     store: Option<Store>,
 }
 
 impl Server {
-    /// Starts a server that lets octocat in.
+    /// Starts a server that admits octocat.
     pub(crate) fn start(github: &FakeGitHub) -> Server {
         let authority = free_address();
         Server::launch(&[], &authority, &for_github(&github.url(), &[("MCP_LISTEN", &authority)]))
     }
 
-    /// Starts a server with more in its environment.
+    /// Starts a server with additional environment variables.
     pub(crate) fn start_with(github: &FakeGitHub, more: &[(&str, &str)]) -> Server {
         Server::start_at(github, &free_address(), more)
     }
@@ -58,7 +58,7 @@ impl Server {
         Server::launch(&[], &authority, &for_github(&github.url(), &door))
     }
 
-    /// Starts a server with this command line and more in its environment.
+    /// Starts a server with this command line and additional environment variables.
     pub(crate) fn start_command(github: &FakeGitHub, arguments: &[&str], more: &[(&str, &str)]) -> Server {
         let authority = free_address();
         let environment = [&[("MCP_LISTEN", authority.as_str())], more].concat();
@@ -70,7 +70,7 @@ impl Server {
         Server::demo_with(&[])
     }
 
-    /// Starts a demo with more on its command line.
+    /// Starts a demo with additional arguments.
     pub(crate) fn demo_with(arguments: &[&str]) -> Server {
         let authority = free_address();
         Server::launch(
@@ -80,7 +80,7 @@ impl Server {
         )
     }
 
-    /// Starts a server as this user; needs the right to.
+    /// Starts a server as this user, which requires the privilege.
     pub(crate) fn start_as(
         user: u32,
         github: &FakeGitHub,
@@ -125,7 +125,7 @@ impl Server {
         server
     }
 
-    /// Where it listens: `127.0.0.1:PORT`.
+    /// Its address: `127.0.0.1:PORT`.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
@@ -135,12 +135,12 @@ impl Server {
         format!("http://{}{path}", self.authority)
     }
 
-    /// Its process.
+    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Everything it has printed so far.
+    /// Its output so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -172,12 +172,12 @@ impl Server {
         assert!(sent.success());
     }
 
-    /// Waits until it has printed `words`.
+    /// Waits until its output contains `words`.
     pub(crate) fn wait_for_log(&self, words: &str) -> String {
         self.wait_for_more(words, 0)
     }
 
-    /// Waits until it has printed `words` more often than `seen` times.
+    /// Waits until its output contains `words` more often than `seen` times.
     pub(crate) fn wait_for_more(&self, words: &str, seen: usize) -> String {
         let deadline = instant() + PATIENCE;
         while self.log().matches(words).count() <= seen {
@@ -187,7 +187,7 @@ impl Server {
         self.log()
     }
 
-    /// Ends it as a power failure would.
+    /// Ends it abruptly, like a power failure.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -199,7 +199,7 @@ impl Server {
         self.wait_until_ready();
     }
 
-    /// A digest of everything in its state directory, and of what its store has.
+    /// A digest of everything in its state directory, and of its store's contents.
     pub(crate) fn stored(&self) -> String {
         let mut digest = sha2::Sha256::new();
         let mut names: Vec<_> =
@@ -213,24 +213,24 @@ impl Server {
         format!("{:x?}", digest.finalize())
     }
 
-    /// The memory it holds (KiB).
+    /// Its memory use (KiB).
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Reads no more of its standard error as long as the guard lives.
+    /// Stops reading its standard error as long as the guard lives.
     pub(crate) fn stall_log(&self) -> MutexGuard<'_, String> {
         self.log.lock().unwrap()
     }
 
-    /// How many descriptors it has open.
+    /// The number of its open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// Lets it have at most this many descriptors from now on.
+    /// Limits its descriptors to this number.
     pub(crate) fn limit_descriptors(&self, limit: usize) {
         let (process, limit) = (self.child.id().to_string(), format!("--nofile={limit}:"));
         assert!(Command::new("prlimit").args(["--pid", &process, &limit]).status().unwrap().success());
@@ -238,14 +238,14 @@ impl Server {
 
     fn wait_until_ready(&mut self) {
         let deadline = instant() + PATIENCE;
-        // The operator's socket is the last door to be opened. One that an earlier run left behind takes no connection.
+        // The operator's socket is the last door to be opened. One that an earlier run left behind accepts no connection.
         let desk = match self.command.get_args().any(|argument| argument == "demo") {
             true => self.state_dir.join("demo"),
             false => self.state_dir.clone(),
         };
         let is_ready = || UnixStream::connect(desk.join("operator.sock")).is_ok();
         while !is_ready() {
-            // A new line of the log is a reason to look again; so is a moment without one.
+            // Checked again after each new line of the log, or a pause.
             let paused = self.lines.recv_timeout(Duration::from_millis(10));
             if paused == Err(RecvTimeoutError::Disconnected) || instant() > deadline {
                 panic!("the server is not ready; it says:\n{}", self.log());
@@ -256,7 +256,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already; nothing is left to do then.
+        // It may have ended already; then nothing is left to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.state_dir);
@@ -289,7 +289,7 @@ fn spawn(command: &mut Command, log: &Arc<Mutex<String>>) -> (Child, Receiver<()
     (child, lines)
 }
 
-/// An address of loopback that nobody listens on. It must be known beforehand: it is part of the public URL, and stays
+/// A free loopback address. It must be known beforehand: it is part of the public URL, and stays
 /// the same over a restart.
 pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
@@ -299,6 +299,6 @@ pub(crate) fn temporary_directory() -> PathBuf {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     let path = std::env::temp_dir().join(format!("mcp-oauth-server-test-{}-{number}", std::process::id()));
-    let _ = fs::remove_dir_all(&path); // of a run whose process had the same id
+    let _ = fs::remove_dir_all(&path); // left by a run whose process had the same id
     path
 }

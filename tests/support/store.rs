@@ -1,4 +1,4 @@
-//! A Valkey or Redis server for the grants of one server, in builds that can use it: the same tests hold with either table.
+//! A Valkey or Redis server for the grants of one server, in builds that support it: the same tests run with either table.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Starts one beside a state directory, if `make valkey` asks for it.
-    #[allow(clippy::disallowed_methods)] // the word of the Makefile has no other way to say so
+    #[allow(clippy::disallowed_methods)] // the Makefile passes its choice in the environment
     pub(crate) fn beside(state_dir: &Path) -> Option<Store> {
         std::env::var_os("TEST_STORE").map(|_| Store::start(state_dir.with_extension("store")))
     }
@@ -29,7 +29,7 @@ impl Store {
         let mut process = program.expect("no server is installed: apt-get install redis-server");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("eady to accept connections")), "it does not start");
-        // Further lines are of no interest, and must not fill the pipe. Ends with the process.
+        // Further lines are discarded, so that they do not fill the pipe. Ends with the process.
         std::thread::spawn(move || lines.for_each(drop));
         Store { process, directory }
     }
@@ -38,7 +38,7 @@ impl Store {
         format!("unix://{}/socket", self.directory.display())
     }
 
-    /// The names of everything that is stored.
+    /// The keys in the store.
     pub(crate) fn names(&self) -> Vec<u8> {
         let socket = self.directory.join("socket");
         Command::new("redis-cli").arg("-s").arg(socket).args(["keys", "*"]).output().unwrap().stdout

@@ -1,4 +1,4 @@
-//! The way of a client and a browser through a login, step by step, so that a test can leave it anywhere.
+//! The steps of a client and a browser through a login, so that a test can stop after any of them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use super::browser::Browser;
 use super::http::{Answer, Request, encode, parameter};
 use super::server::Server;
 
-/// Where clients of these tests have their codes sent. Nobody listens there.
+/// The redirect URI of the tests' clients. Nothing listens there.
 pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:9/callback";
 pub(crate) const VERIFIER: &str = "canary-code-verifier-0123456789-0123456789-0123456789";
 pub(crate) const STATE: &str = "canary client state &?=/%41";
@@ -75,7 +75,7 @@ impl Server {
         self.url(&format!("{}/authorize?{query}", client.server))
     }
 
-    /// From the client's link to the person's yes: where the browser is sent at GitHub.
+    /// From the client's link to the person's consent: the URL at GitHub.
     pub(crate) fn approve(&self, client: &Client, browser: &mut Browser) -> String {
         let url = self.authorize_url(client);
         let page = browser.visit(&url).expect(200);
@@ -90,7 +90,7 @@ impl Server {
         answer.field("location").unwrap().to_owned()
     }
 
-    /// All of it: the code.
+    /// The whole walk: the code.
     pub(crate) fn code(&self, client: &Client, browser: &mut Browser) -> String {
         let callback = self.through_github(client, browser);
         let answer = browser.visit(&callback).expect(303);
@@ -139,7 +139,7 @@ impl Server {
         (client, tokens)
     }
 
-    /// A whole login at a demo, as one of its made-up people.
+    /// A whole login at a demo, as one of its simulated people.
     pub(crate) fn login_at_demo(&self) -> Tokens {
         let client = self.register(&[REDIRECT_URI]);
         let (mut browser, mut at_github_browser) = (Browser::default(), Browser::default());
@@ -205,7 +205,7 @@ pub(crate) fn modern_with(method: &str, mut params: Value, capabilities: &Value)
     }
 }
 
-/// The reply in an answer, which may be plain JSON or the last message of a stream.
+/// The reply in an answer, which is either JSON or the last message of a stream.
 pub(crate) fn reply(answer: &Answer) -> Value {
     match answer.field("content-type") {
         Some("text/event-stream") => {

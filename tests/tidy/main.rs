@@ -1,4 +1,4 @@
-//! The guard of the architecture: what may import what, and what may touch the outside world. A change of trust (a
+//! The guard of the architecture: the permitted imports, and the modules that may use the system. A change of trust (a
 //! dependency, a thread, a place that reads a secret) edits a list in this file.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a failing test panics
@@ -14,8 +14,8 @@ use std::fs;
 
 use source::{Source, tree, whole_words};
 
-/// Which modules of the crate each module may name besides itself. Downward only; `oauth` and `mcp` never meet, and the
-/// doors know of neither.
+/// The modules of the crate that each module may name besides itself. Downward only; `oauth` and `mcp` never meet, and the
+/// doors do not import either.
 const LAYERS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("sys", &[]),
@@ -88,7 +88,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("check", &["base", "http", "store", "oauth", "bridge", "edge", "config", "operate", "serve", "sys"]),
 ];
 
-/// Words that only some files may name: the word, where (path prefixes), and what the others do instead.
+/// Words that only some files may contain: the word, the files (path prefixes), and the alternative for the others.
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("unsafe", &["src/sys.rs"], "unsafe code is in sys.rs alone"),
     ("unsafe_code", &["src/sys.rs"], "unsafe code is in sys.rs alone"),
@@ -177,7 +177,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("println", &[], "only run prints"),
 ];
 
-/// Where a secret's bytes are read, and how often.
+/// The places that read a secret's bytes, with their number.
 const EXPOSURES: &[(&str, usize)] = &[
     ("src/base/secret.rs", 1),
     ("src/bridge/launch.rs", 1),
@@ -204,7 +204,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/store/valkey/connections.rs", 1),
 ];
 
-/// Where threads are started, and how many such places there are.
+/// The places that start threads, with their number.
 const SPAWNS: &[(&str, usize)] = &[
     ("src/base/log.rs", 1),
     ("src/bridge/guardian.rs", 2),
@@ -221,7 +221,7 @@ const SPAWNS: &[(&str, usize)] = &[
     ("src/tiny/mod.rs", 3),
 ];
 
-/// The crates that Cargo.toml names. ARCHITECTURE.md says what each is for; deps.txt has the whole tree.
+/// The crates in Cargo.toml. ARCHITECTURE.md has the reason for each; deps.txt has the whole tree.
 const DEPENDENCIES: &[&str] = &[
     "base64",
     "crossbeam-channel",
@@ -246,7 +246,7 @@ const DEPENDENCIES: &[&str] = &[
 const MOST_LINES: usize = 450;
 const MOST_LINES_OF_UNSAFE: usize = 200;
 
-/// Fails with every fault, one a line.
+/// Fails with every fault, one per line.
 fn none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
@@ -348,7 +348,7 @@ fn the_outside_world_is_touched_only_in_its_homes() {
     none(&faults);
 }
 
-/// Compares how often `word` stands in each file with a list of this file.
+/// Compares the number of occurrences of `word` in each file with a list of this file.
 fn pinned(list: &str, word: &str, expected: &[(&str, usize)]) {
     let files = tree("src");
     let found: BTreeMap<&str, usize> = files
@@ -368,7 +368,7 @@ fn pinned(list: &str, word: &str, expected: &[(&str, usize)]) {
     none(&faults);
 }
 
-/// G9, L1: every place that reads a secret is known.
+/// G9, L1: every place that reads a secret is listed.
 #[test]
 fn secrets_are_read_at_pinned_places() {
     pinned("EXPOSURES", "expose", EXPOSURES);

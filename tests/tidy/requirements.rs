@@ -1,4 +1,4 @@
-//! docs/requirements.md against the code: what it names must be there.
+//! docs/requirements.md against the code: everything that it names must exist.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ fn faults(text: &str, files: &[Source]) -> Vec<String> {
     let mut faults = Vec::new();
     for row in &rows {
         let mut fault = |what: String| faults.push(format!("{DOCUMENT}:{}: {}: {what}", row.line, row.id));
-        // Whether it is a test, if it is there.
+        // Whether it is a test, if it exists.
         let is_test = |(path, name): &(String, &str)| {
             functions.get(path.as_str()).and_then(|names| names.get(name)).map(|(is_test, _)| *is_test)
         };
@@ -107,8 +107,8 @@ fn faults(text: &str, files: &[Source]) -> Vec<String> {
     faults
 }
 
-/// The table of the document's head: of each section how many requirements stand there, how many are met, and which are
-/// not, with the reason.
+/// The summary table of the document: for each section the number of requirements, the number of met ones, and the
+/// unmet ones, with the reason.
 fn summary(text: &str) -> String {
     let mut table = "| section | asked | met | not met |\n| --- | --- | --- | --- |\n".to_owned();
     let (mut all, mut all_met) = (0, 0);

@@ -1,13 +1,13 @@
-//! The ratchet: how many product lines each module may have, which names several types still share, and which files of a
-//! module still import each other in a circle. All three lists only shrink. Raising a number takes a line in
-//! ARCHITECTURE.md that says why.
+//! The ratchet: the maximum of product lines of each module, the names that several types still share, and the files of a
+//! module that still import each other in a circle. All three lists only shrink. Raising a number takes a line in
+//! ARCHITECTURE.md with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, tree, whole_words};
 use super::{none, word};
 
-/// Each ring's modules, with the most product lines that each may have.
+/// Each ring's modules, with the maximum of product lines of each.
 const RINGS: &[(&str, &[(&str, usize)])] = &[
     ("ring 0, values", &[("base", 2122), ("http", 870)]),
     ("ring 1, strangers", &[("edge", 1804), ("workers", 200), ("tiny", 305), ("app", 626), ("router", 150)]),
@@ -82,7 +82,7 @@ fn sizes(files: &[Source]) -> BTreeMap<&str, usize> {
     sizes
 }
 
-/// `make audit` prints what this test writes.
+/// `make audit` prints the output of this test.
 #[test]
 fn modules_keep_to_their_size() {
     let files = tree("src");
@@ -164,7 +164,7 @@ fn type_names_are_unique() {
     none(&faults);
 }
 
-/// Where a file stands in the tree of modules: `src/oauth/token.rs` and `src/oauth/token/mod.rs` are `oauth/token`.
+/// The place of a file in the tree of modules: `src/oauth/token.rs` and `src/oauth/token/mod.rs` are `oauth/token`.
 fn place(file: &Source) -> &str {
     let inside = file.path.strip_prefix("src/").unwrap_or(&file.path);
     let inside = inside.strip_suffix(".rs").unwrap_or(inside);

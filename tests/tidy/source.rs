@@ -1,5 +1,5 @@
-//! Rust files as the rules see them: comments, the contents of literals and test-only items blanked out, every line
-//! where it was.
+//! Rust files in the form that the rules check: comments, the contents of literals and test-only items blanked out, every line
+//! in its place.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 pub(crate) struct Source {
     /// Its path from the root of the repository, with forward slashes.
     pub(crate) path: String,
-    /// As it is on disk.
+    /// The file's text.
     pub(crate) text: String,
     /// The part that is compiled into the product. Empty for a file that only tests use.
     pub(crate) code: String,
@@ -24,7 +24,7 @@ impl Source {
         inside.split('/').next().unwrap_or_default().trim_end_matches(".rs")
     }
 
-    /// Where `word` stands in the code as a whole word, perhaps a path like `thread::`: line numbers from 1.
+    /// The occurrences of `word` in the code as a whole word, perhaps a path like `thread::`: line numbers from 1.
     pub(crate) fn lines_with(&self, word: &str) -> Vec<usize> {
         let lines = self.code.lines().enumerate();
         lines
@@ -33,7 +33,7 @@ impl Source {
     }
 }
 
-/// The byte offsets behind each occurrence of `word` in `text` that is not part of a longer word.
+/// The end offsets (bytes) of each occurrence of `word` in `text` that is not part of a longer word.
 pub(crate) fn whole_words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).filter_map(move |(start, _)| {
@@ -166,13 +166,14 @@ fn prefixed_literal(text: &str) -> Option<usize> {
     Some(prefix + quoted(rest, quote))
 }
 
-/// Tells `'a'` and `'\n'` from the lifetime `'a`.
+/// Distinguishes `'a'` and `'
+/// '` from the lifetime `'a`.
 fn is_char_literal(text: &str) -> bool {
     let mut chars = text.chars().skip(1);
     chars.next() == Some('\\') || chars.next() == Some('\'')
 }
 
-/// `code` without the items that `#[cfg(test)]` stands before.
+/// `code` without the items that follow `#[cfg(test)]`.
 fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let mut out = String::new();

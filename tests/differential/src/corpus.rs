@@ -1,20 +1,20 @@
-//! The byte streams: framing oddities, one a line, and mutations of them, the same in each run.
+//! The byte streams: unusual framings, one per line, and mutations of them, equal in each run.
 
-/// A sign for the end of a line, so that a stream fits on a line of this file.
+/// The symbol for a line end, so that a stream fits on a line of this file.
 const END: &str = "↵";
 
-/// Each begins with a request for something, and is followed by [`LAST`].
+/// Each starts with a request for a path, and is followed by [`LAST`].
 const ODDITIES: &str = include_str!("oddities.txt");
 
-/// Ends every stream: whoever answers this has found the end of what was before it.
+/// Ends every stream: a server that answers this has found the end of the requests before it.
 pub(crate) const LAST: &str = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// The pieces that a mutation puts in or over, between bars.
+/// The pieces that a mutation inserts or overwrites with, separated by bars.
 const PIECES: &str = "↵|\\n|\\r| |\\t|\\l|é|:|,|;|0|1|5|a|\\0|\\v|\"|%|#|?|/|//|↵↵|0↵↵|↵ |Content-Length: 5↵|Content-Length: 0↵|\
                       Transfer-Encoding: chunked↵|Transfer-Encoding: identity↵|chunked|, chunked|Connection: close↵|\
                       Expect: 100-continue↵|Host: b↵|HTTP/1.0|HTTP/1.1|GET |POST |HEAD |http://a";
 
-/// The oddities, and `count` mutations of them.
+/// The unusual framings, and `count` mutations of them.
 pub(crate) fn streams(count: usize) -> Vec<Vec<u8>> {
     let lines = ODDITIES.lines().filter(|line| !line.is_empty() && !line.starts_with("# "));
     let oddities: Vec<Vec<u8>> = lines.map(bytes).collect();
@@ -32,11 +32,11 @@ pub(crate) fn streams(count: usize) -> Vec<Vec<u8>> {
     oddities.into_iter().chain(mutations).map(|stream| [stream, LAST.into()].concat()).collect()
 }
 
-/// The bytes that a line of this notation stands for.
+/// The bytes of a line in this notation.
 fn bytes(line: &str) -> Vec<u8> {
     let signs = [(END, "\r\n"), ("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ("\\0", "\0"), ("\\v", "\u{b}")];
     let text = signs.iter().fold(line.to_owned(), |text, (sign, bytes)| text.replace(sign, bytes));
-    // A byte above 0x7F that is no UTF-8.
+    // A byte above 0x7F that is not UTF-8.
     let mut bytes = text.into_bytes();
     while let Some(at) = bytes.windows(2).position(|pair| pair == b"\\l") {
         bytes.splice(at..at + 2, [0xfc]);

@@ -1,7 +1,7 @@
-//! Sends equal bytes to our edge, to nginx and to hyper: whatever ours accepts, it must read as one of them does. It may refuse
+//! Sends equal bytes to our edge, to nginx and to hyper: every request that ours accepts must be read as by one of them. It may refuse
 //! more; it may never read anything differently from both. Usage: `differential NGINX [MUTATIONS]`.
 //!
-//! Each way in which they differ is a line of [`class`]. Exit status 1 if a stream is read in another.
+//! Each known difference is a line of [`class`]. Exit status 1 for any other difference.
 
 mod corpus;
 mod servers;
@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use servers::{FIELD, Nginx, Understood};
 
-/// Streams that a reader refuses although nobody can read them differently; ours need not. Told by the request that it did not take.
+/// Streams that a reader refuses although they are unambiguous; ours may accept them. Identified by the refused request.
 type Taste = fn(&Case, &Understood) -> bool;
 
-/// nginx: methods are capital letters, targets are paths that stay below the root, with whole escapes and no `%00`; TRACE is
+/// nginx: methods are capital letters, targets are paths that stay below the root, with complete escapes and no `%00`; TRACE is
 /// never answered; no TAB stands between a colon and a value. Here paths match byte for byte, methods too.
 const NGINX: &[Taste] = &[
     |_, request| {
@@ -32,7 +32,7 @@ const NGINX: &[Taste] = &[
     |case, _| case.stream.windows(2).any(|pair| pair == b":\t"),
 ];
 
-/// hyper: targets have no characters that a URI has not. Browsers leave some of them as they are in queries.
+/// hyper: targets contain only the characters of URIs. Browsers leave some others unescaped in queries.
 const HYPER: &[Taste] = &[|_, request| request.target.bytes().any(|b| b"\"<>\\^`{|}".contains(&b))];
 
 /// The outcome of one stream.
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     if unexplained.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A difference is looked at again, with more patience: a busy machine makes some.
+/// A difference is retried with longer timeouts: a busy machine causes some.
 fn run(stream: &[u8], addresses: Addresses) -> Case {
     let ask = |patience: Duration| Case {
         stream: stream.to_vec(),
@@ -99,7 +99,7 @@ fn run(stream: &[u8], addresses: Addresses) -> Case {
     if class(&case) == UNEXPLAINED { ask(Duration::from_secs(10)) } else { case }
 }
 
-/// How another reader has read a stream, beside ours.
+/// Another reader's result, relative to ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Other {
     /// Equal requests.
@@ -123,7 +123,7 @@ impl Other {
     }
 }
 
-/// The property that a case is an example of, and why that is right.
+/// The class of difference that a case belongs to, and the reason why it is acceptable.
 fn class(case: &Case) -> &'static str {
     use Other::{Different, Less, More, Same};
     let tasteful = |theirs: &[Understood], tastes: &[Taste]| {
@@ -151,12 +151,12 @@ fn class(case: &Case) -> &'static str {
 
 const UNEXPLAINED: &str = "UNEXPLAINED: read by ours as by neither";
 
-/// The requests that the server at `address` reports as read.
+/// The requests that the server at `address` reports to have read.
 fn send(stream: &[u8], address: SocketAddr, patience: Duration) -> Vec<Understood> {
     let mut line = TcpStream::connect(address).unwrap();
     line.set_read_timeout(Some(patience)).unwrap();
     let mut said = Vec::new();
-    // A server that has heard enough may close before everything was sent: what it said is there nevertheless.
+    // A server may close before everything was sent: its answers are there nevertheless.
     let sent = line.write_all(stream).and_then(|()| line.shutdown(Shutdown::Write));
     let mut piece = [0; 16 * 1024];
     loop {

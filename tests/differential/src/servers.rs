@@ -1,6 +1,6 @@
-//! The three readers, each on a loopback port, each answering what it has read: our edge, hyper, and nginx.
+//! The three readers, each on a loopback port, each of which reports the requests that it has read: our edge, hyper, and nginx.
 //!
-//! The request as it was read stands in a field of the answer, in hexadecimal, so that the comparison parses no HTTP of its own.
+//! The request as read is in a field of the answer, in hexadecimal, so that the comparison parses no HTTP of its own.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,10 +19,10 @@ use mcp_oauth_server::internals::{Edge, EdgeSettings as Settings, Listener};
 use mcp_oauth_server::internals::http::{Admission, Handler, Head, Request, Response};
 use mcp_oauth_server::internals::Pool;
 
-/// The field that says what was read.
+/// The field with the request as read.
 pub(crate) const FIELD: &str = "x-read";
 
-/// A request as a server has understood it.
+/// A request as a server has parsed it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Understood {
     pub(crate) method: String,
@@ -82,11 +82,11 @@ impl Handler for Echo {
     }
 }
 
-/// Our edge, which serves as long as it is held, and where it listens.
+/// Our edge, which serves until it is dropped, and its address.
 pub(crate) fn ours() -> (Edge, SocketAddr) {
     let listener = Listener::tcp((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = listener.address().unwrap();
-    // A busy machine must not make it look whether a client that sends no more is still there.
+    // On a busy machine, the check for a disconnected client must not interfere.
     let settings = Settings { slow_call: Duration::from_secs(20), ..Settings::default() };
     let pool = Arc::new(Pool::start(limits::CONNECTIONS).unwrap());
     (Edge::start(vec![listener], Arc::new(Echo), pool, settings).unwrap(), address)
@@ -97,13 +97,13 @@ pub(crate) fn ours() -> (Edge, SocketAddr) {
 async fn echo(request: hyper::Request<Incoming>) -> Result<hyper::Response<Empty<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes().to_vec();
-    // Of the absolute form, what we and nginx go by.
+    // Of the absolute form, the parts that we and nginx use.
     let target = head.uri.path_and_query().map_or("*", |target| target.as_str()).to_owned();
     let read = Understood { method: head.method.as_str().to_owned(), target, body };
     Ok(hyper::Response::builder().header(FIELD, read.encode()).body(Empty::new()).unwrap())
 }
 
-/// hyper as it is by default; it serves until the process ends.
+/// hyper with its defaults; it serves until the process ends.
 pub(crate) fn hyper() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -125,7 +125,7 @@ pub(crate) fn hyper() -> SocketAddr {
 
 // ---- nginx ----
 
-/// nginx in front of a server that answers what nginx sent it.
+/// nginx in front of a server that reports the requests of nginx.
 pub(crate) struct Nginx {
     pub(crate) address: SocketAddr,
     process: Child,
@@ -184,7 +184,7 @@ fn config(directory: &Path, address: SocketAddr, behind: SocketAddr) -> String {
     )
 }
 
-/// Answers each connection's one request, which nginx has put into a form that needs no care.
+/// Answers the only request of each connection, which nginx has normalised, so that simple parsing is enough.
 fn behind_nginx() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Parts that the targets share: a server to fuzz through its endpoints, and slow, independent readers to compare with.
+//! Shared parts of the targets: a server to fuzz through its endpoints, and slow, independent parsers to compare with.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use mcp_oauth_server::internals::oauth::{
 use mcp_oauth_server::internals::seal::Keyring;
 use mcp_oauth_server::internals::{Grants, MemoryGrants};
 
-/// Runs ahead, so that no rate limit is ever reached.
+/// A clock that runs ahead, so that no rate limit is ever reached.
 #[derive(Default)]
 struct FastClock(AtomicU64);
 
@@ -30,7 +30,7 @@ impl Clock for FastClock {
     }
 }
 
-/// Random bytes that are equal at each run, so that the sealed values of a corpus mean as much in the next.
+/// Random bytes that are equal in each run, so that the sealed values of a corpus stay valid.
 pub struct SameRandom;
 
 impl Random for SameRandom {
@@ -69,7 +69,7 @@ impl IdentityProvider for NoProvider {
     }
 }
 
-/// Keys that only the fuzzer has.
+/// Keys of the fuzzer only.
 pub fn keys() -> Keyring {
     Keyring::new(&[Secret::new([7; 32])]).expect("one key")
 }
@@ -89,7 +89,7 @@ pub fn server_with(clients: Clients) -> (AuthorizationServer, Arc<MemoryGrants>)
     (server, grants)
 }
 
-/// A request as a door would hand it on.
+/// A request in the form of a door.
 pub fn request(method: &str, query: Option<&str>, fields: &[(&str, &str)], body: &[u8]) -> Request {
     let mut headers = Headers::default();
     fields.iter().for_each(|(name, value)| headers.push(name, value));
@@ -103,7 +103,7 @@ pub fn request(method: &str, query: Option<&str>, fields: &[(&str, &str)], body:
     Request { head, body: body.to_vec() }
 }
 
-/// The bytes of a body that is no stream.
+/// The bytes of a body that is not a stream.
 pub fn bytes(response: &Response) -> &[u8] {
     match response.body() {
         Body::Bytes(bytes) => bytes,
@@ -123,7 +123,7 @@ pub fn register(server: &AuthorizationServer, metadata: &[u8]) -> Option<serde_j
     }
 }
 
-/// The query of an authorization request in which everything is right but, perhaps, these two.
+/// The query of an authorization request that is valid except, possibly, for these two values.
 pub fn authorize_query(client_id: &str, redirect_uri: &str) -> String {
     let encode = mcp_oauth_server::internals::http::percent_encode;
     format!(
@@ -134,7 +134,7 @@ pub fn authorize_query(client_id: &str, redirect_uri: &str) -> String {
     )
 }
 
-/// Form decoding, one character at a time; none for what no browser writes.
+/// Form decoding, one character at a time; none for input that no browser writes.
 pub fn slow_form_decode(bytes: &[u8]) -> Option<String> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -156,7 +156,7 @@ pub fn slow_form_decode(bytes: &[u8]) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// Panics at what no registered redirect URI may have.
+/// Panics for properties that no registered redirect URI may have.
 pub fn judge_redirect(uri: &str) {
     assert!(uri.len() <= 2048 && uri.bytes().all(|b| (0x21..0x7f).contains(&b)));
     assert!(!uri.contains(['#', '\\', '*', '<', '>', '"']), "{uri}");
@@ -195,7 +195,8 @@ pub fn judge_redirect(uri: &str) {
     assert!(!never.contains(&scheme.to_ascii_lowercase().as_str()), "{uri}");
 }
 
-/// C7, read anew: what may be left of a name. Plain words are left as they are; what is left was sent, but for white space.
+/// C7, independently: the permitted result of cleaning a name. Plain words are unchanged; the result is a part of the input, except
+/// for white space.
 pub fn judge_name(sent: &str, left: Option<&str>) {
     let is_plain = |c: char| c.is_ascii_graphic();
     let words: Vec<&str> = sent.split(' ').collect();

@@ -1,5 +1,5 @@
-//! Which addresses count as public, against a reader that spells every address out as ones and zeros and looks at a list
-//! of networks, with the whole of what is not public in it.
+//! The classification of public addresses, compared with a parser that writes every address in binary digits and searches a list
+//! of all networks that are not public.
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use mcp_oauth_server::internals::is_global;
 
-/// docs/requirements.md I2, as written there and in the IANA registries; for IPv6 also everything outside of 2000::/3.
+/// docs/requirements.md I2 and the IANA registries, verbatim; for IPv6 also everything outside of 2000::/3.
 const NOT_PUBLIC: &[&str] = &[
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -42,7 +42,7 @@ const NOT_PUBLIC: &[&str] = &[
     "fe80::/10",
     "fec0::/10",
     "ff00::/8",
-    // Not given to anybody.
+    // Not allocated.
     "::/3",
     "4000::/3",
     "6000::/3",
@@ -55,7 +55,7 @@ const NOT_PUBLIC: &[&str] = &[
     "fe00::/9",
 ];
 
-/// `0` and `1`, as many as the address has bits.
+/// `0` and `1`, one for each bit of the address.
 fn bits(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.octets().iter().map(|byte| format!("{byte:08b}")).collect(),
@@ -63,7 +63,7 @@ fn bits(address: IpAddr) -> String {
     }
 }
 
-/// The list as bits, and how many of them name the network.
+/// The list in binary digits, and the length of each prefix.
 static NETWORKS: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
     let network = |text: &&str| {
         let (first, length) = text.split_once('/').unwrap();
@@ -85,12 +85,12 @@ fn is_public(address: IpAddr) -> bool {
     !listed && !isatap
 }
 
-/// The address of these bytes: one of IPv4, one of IPv6, or one in or beside a network of the list.
+/// An address from these bytes: one of IPv4, one of IPv6, or one in or beside a network of the list.
 fn address(data: &[u8]) -> Option<IpAddr> {
     let (kind, rest) = data.split_first()?;
     if let Some((first, length)) = NETWORKS.get(usize::from(*kind)) {
         let number = u128::from_str_radix(first, 2).ok()?;
-        // The network's host bits are any, and its last bit is turned over for a neighbour.
+        // The host bits are arbitrary, and flipping the last network bit gives the adjacent network.
         let width = first.len();
         let mut given = [0; 16];
         given[16 - rest.len().min(16)..].copy_from_slice(&rest[..rest.len().min(16)]);
@@ -116,7 +116,7 @@ fuzz_target!(|data: &[u8]| {
     if let IpAddr::V4(v4) = address {
         let [high, low] = [v4.octets()[0..2].try_into().unwrap(), v4.octets()[2..4].try_into().unwrap()]
             .map(u16::from_be_bytes);
-        // However it is written down as one of IPv6, it is not public there.
+        // In any IPv6 form of it, it is not public either.
         for hidden in [
             v4.to_ipv6_mapped(),
             v4.to_ipv6_compatible(),

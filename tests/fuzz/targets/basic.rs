@@ -1,4 +1,4 @@
-//! A Basic header authenticates a client if, and only if, a slow reader finds its id and secret in it.
+//! A Basic header authenticates a client if, and only if, a slow parser finds its id and secret in it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -36,7 +36,7 @@ fn is_right(value: &str) -> bool {
 fuzz_target!(|data: &[u8]| {
     let Some((&kind, rest)) = data.split_first() else { return };
     let right = format!("{}:{}", FIXTURE.id, FIXTURE.secret);
-    // Either what the fuzzer says, or the right value with a few of its bytes replaced by the fuzzer's, before or after base64.
+    // Either the fuzzer's value, or the correct value with some bytes replaced by the fuzzer's, before or after base64.
     let spliced = |mut bytes: Vec<u8>| {
         let Some((&at, patch)) = rest.split_first() else { return bytes };
         let at = usize::from(at) * bytes.len() / 256;
@@ -53,7 +53,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(value) = String::from_utf8(value) else { return };
     let fields = [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", &value)];
     let response = FIXTURE.server.token(&request("POST", None, &fields, b"grant_type=none"));
-    // Past authentication the request fails for its grant type.
+    // After authentication the request fails because of its grant type.
     let authenticated =
         std::str::from_utf8(oracle::bytes(&response)).unwrap().contains("unsupported_grant_type");
     assert_eq!(authenticated, is_right(&value), "{value:?}");

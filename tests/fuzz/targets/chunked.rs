@@ -1,4 +1,4 @@
-//! Chunks become the same body however their bytes arrive, and the one that a slow reader of the whole finds.
+//! Chunks decode to the same body for any split of their bytes, equal to the result of a slow parser of the whole.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -55,7 +55,7 @@ fn slowly(input: &[u8]) -> Option<(Vec<u8>, usize)> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    // Longer lines than the limits would need a reader that knows the limits.
+    // Longer lines than the limits would need a parser with the same limits.
     let Some((&step, input)) = data.split_first().filter(|(_, input)| input.len() < 256) else { return };
     let whole = decode(input, input.len().max(1));
     assert_eq!(whole, decode(input, 1));

@@ -1,5 +1,5 @@
-//! A line is the URL of a client, the rest the document found there: what is accepted keeps every rule, what plainly keeps
-//! them is accepted, and its client gets the consent page of its host.
+//! A line is the URL of a client, the rest is its document: an accepted document obeys every rule, a plainly valid one
+//! is accepted, and its client gets the consent page of its host.
 #![no_main]
 
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use mcp_oauth_server::internals::oauth::{
 use oracle::{authorize_query, bytes, judge_redirect, request, server_with};
 use serde_json::Value;
 
-/// Finds what the last input brought.
+/// Returns the client of the latest input for any URL.
 #[derive(Default)]
 struct Last(Mutex<Option<Arc<Client>>>);
 
@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     let document = Client::described(&url, body, &RedirectSchemes::default()).ok().map(Arc::new);
     let members = std::str::from_utf8(body).ok().and_then(|body| serde_json::from_str::<Value>(body).ok());
     if document.is_some() {
-        // A skipped member may have a lone surrogate, which a reader of all of it refuses.
+        // A skipped member may contain a lone surrogate, which a parser of everything refuses.
         let Some(members) = &members else { return assert!(body.windows(2).any(|pair| pair == b"\\u")) };
         judge_document(text, members);
     } else if let Some(members) = members {
@@ -69,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(!found || admitted > 0, "no redirect URI of an accepted document is admitted");
 });
 
-/// I1, read anew.
+/// I1, independently.
 fn judge_url(text: &str, host: &str) {
     assert!(text.len() <= 2048 && !text.contains(['#', '@', '\\', ' ', '"', '<', '>']) && text.is_ascii());
     let rest = text.strip_prefix("https://").unwrap();
@@ -92,7 +92,7 @@ fn judge_url(text: &str, host: &str) {
     assert!(![".local", ".internal", ".localhost", ".arpa"].iter().any(|end| host.ends_with(end)), "{text}");
 }
 
-/// I4, read anew.
+/// I4, independently.
 fn judge_document(url: &str, members: &Value) {
     let all = members.as_object().unwrap();
     assert_eq!(all["client_id"], url);
@@ -106,11 +106,11 @@ fn judge_document(url: &str, members: &Value) {
     let listed = lists("token_endpoint_auth_methods_supported", "none");
     let method = all.get("token_endpoint_auth_method").and_then(Value::as_str);
     assert!(method == Some("none") || listed == Some(true) || (method.is_none() && listed.is_none()));
-    // The cleaned name is judged where it is seen, in `register`; here, that there is something.
+    // The cleaned name is checked in `register`, where it is visible; here, that it is not empty.
     assert!(!all["client_name"].as_str().unwrap().trim().is_empty());
 }
 
-/// So plain that there is nothing to refuse: three members, each once.
+/// A plainly valid document: three members, each once.
 fn is_plain(url: &str, body: &[u8], members: &Value) -> bool {
     let Some(all) = members.as_object() else { return false };
     let letters = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
@@ -119,7 +119,7 @@ fn is_plain(url: &str, body: &[u8], members: &Value) -> bool {
             .and_then(|uri| uri.strip_prefix("https://a.example/"))
             .is_some_and(|path| path.len() < 100 && letters(path))
     };
-    // As many quotes as three names and four strings have: nothing is written twice.
+    // The number of quotes of three names and four strings: nothing is duplicated.
     body.iter().filter(|byte| **byte == b'"').count() == 12
         && all.len() == 3
         && all.get("client_id").is_some_and(|id| id == url)

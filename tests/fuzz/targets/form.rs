@@ -1,4 +1,4 @@
-//! Every parameter of a form is what a slow reader finds.
+//! Every parameter of a form equals the result of a slow parser.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

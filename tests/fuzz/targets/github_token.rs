@@ -1,4 +1,4 @@
-//! GitHub's answer gives a token only if there is one that may stand in a header, and no error.
+//! GitHub's answer yields a token only if it contains one that is valid in a header, and no error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let text = std::str::from_utf8(data).expect("JSON is UTF-8");
     let answer = match serde_json::from_str::<Value>(text) {
         Ok(answer) => answer,
-        // A skipped member may have a lone surrogate, or a number beyond all numbers, which a reader of all of it refuses.
+        // A skipped member may contain a lone surrogate, or a number out of range, which a parser of everything refuses.
         Err(error) => {
             return assert!(text.contains("\\u") || error.to_string().starts_with("number out of range"));
         }

@@ -1,4 +1,4 @@
-//! A head is read the same whether it arrives at once or byte by byte, and never read two ways.
+//! A head is read equally whether it arrives at once or byte by byte, and is never ambiguous.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     judge(head, &checked);
 });
 
-/// Checks of every head that is let through, made on its bytes.
+/// Checks of every accepted head, made on its bytes.
 fn judge(head: &[u8], checked: &Checked) {
     let text: String = head.iter().map(|&byte| char::from(byte)).collect();
     let text = text.strip_prefix("\r\n").unwrap_or(&text).strip_suffix("\r\n\r\n").unwrap();

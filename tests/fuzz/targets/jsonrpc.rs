@@ -1,4 +1,4 @@
-//! A message that is let in is the same one to a parser that takes the first of two members, to one that takes the last,
+//! An accepted message is the same to a parser that takes the first of two members, to one that takes the last,
 //! and to one that ignores case.
 #![no_main]
 
@@ -9,7 +9,7 @@ use mcp_oauth_server::internals::intake;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-/// The members of an object, all of them.
+/// All members of an object.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
         known.iter().filter(|name| names.contains(**name)).count(),
         "two members of one name"
     );
-    // Null is as good as absent but for ids, and so is `[]` for params.
+    // Null is equivalent to absent except for ids, and so is `[]` for params.
     let member = |name: &str| {
         let member = members.iter().find(|(key, _)| key == name).map(|(_, value)| value);
         member.filter(|value| name == "id" || !value.is_null())

@@ -1,4 +1,4 @@
-//! A field that repeats what the body says is decoded as a slow reader decodes it.
+//! A field that mirrors the body is decoded as by a slow decoder.
 #![no_main]
 
 use base64::Engine;
@@ -21,7 +21,7 @@ fn slowly(field: &str) -> Option<String> {
 
 fuzz_target!(|data: &str| {
     assert_eq!(header(data), slowly(data));
-    // A value that a client encodes comes back.
+    // A value that a client encodes is decoded to itself.
     let encoded = format!("=?base64?{}?=", STANDARD.encode(data));
     assert_eq!(header(&encoded).as_deref(), Some(data));
 });

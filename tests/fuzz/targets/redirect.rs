@@ -1,4 +1,4 @@
-//! One line is registered, the next is asked for: only what is equal, but for a loopback port, gets a consent page.
+//! One line is registered, the next is requested: only an equal URI, except for a loopback port, gets a consent page.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use oracle::{authorize_query, judge_redirect, register, request, server};
 
 static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(|| server().0);
 
-/// A loopback URI without its port, read one character at a time; none if it is something else.
+/// A loopback URI without its port, read one character at a time; none for any other text.
 fn portless(uri: &str) -> Option<String> {
     let rest = uri.strip_prefix("http://")?;
     let host_end = if rest.starts_with('[') {

@@ -1,5 +1,5 @@
-//! Whatever is sent to the registration endpoint, the answer is one of two, nothing is stored, and a client that was
-//! accepted is known again.
+//! For any request to the registration endpoint, the answer is one of two, nothing is stored, and an accepted client
+//! is recognised later.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(table.list().unwrap().is_empty());
 });
 
-/// D2, read anew: what is kept was sent, in this order, each once; what is plainly usable and has room is kept.
+/// D2, independently: kept URIs are from the request, in this order, each once; a plainly valid one within the limit is kept.
 fn judge_kept(sent: &Value, kept: &Value) {
     let strings = |list: &Value| -> Vec<String> {
         list.as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned).collect()

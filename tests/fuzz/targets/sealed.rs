@@ -1,4 +1,4 @@
-//! A sealed value opens as it was written, or not at all.
+//! A sealed value opens to the original, or not at all.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! A reader of server-sent events, written after HTML section 9.2.6, gets the one event that was written.
+//! A parser of server-sent events after HTML section 9.2.6 finds exactly the event that was written.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ struct Received {
     data: Vec<String>,
 }
 
-/// Every event in a stream that ends where an event ends.
+/// Every event of a stream that ends at the end of an event.
 fn receive(stream: &str) -> Vec<Received> {
     let lines = stream.replace("\r\n", "\n").replace('\r', "\n");
     let mut events = Vec::new();

@@ -1,4 +1,4 @@
-//! How long a server takes from being started to its first answer.
+//! The time from a server's start to its first answer.
 
 use std::io::ErrorKind;
 use std::process::{Child, Command, Stdio};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::mcp::{self, Target};
 use crate::wire::{Connection, PATIENCE};
 
-/// Between two looks whether it listens.
+/// The pause between two connection attempts.
 const STEP: Duration = Duration::from_micros(50);
 
-/// Starts `command` so many times; each time in milliseconds.
+/// Starts `command` this number of times; returns each time in milliseconds.
 pub fn cold(target: &Target, command: &[String], runs: usize) -> Result<Value, String> {
     let (program, arguments) = command.split_first().ok_or("nothing to start")?;
     let mut millis = Vec::new();
@@ -34,7 +34,7 @@ pub fn cold(target: &Target, command: &[String], runs: usize) -> Result<Value, S
 struct Running(Child);
 
 impl Running {
-    /// Waits for the first answer, whatever it says.
+    /// Waits for the first answer, with any content.
     fn answer(&mut self, target: &Target, begun: Instant) -> Result<(), String> {
         let mut request = mcp::get(target, "");
         loop {
@@ -58,7 +58,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// Asks it to stop, so that the next start finds nothing to repair.
+    /// Ends it cleanly, so that the next start has nothing to repair.
     fn drop(&mut self) {
         let asked = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
         if asked.is_ok() {

@@ -1,4 +1,4 @@
-//! The closed loop: many connections on one thread, one request under way on each, every answer checked.
+//! The closed loop: many connections on one thread, one outstanding request on each, every answer checked.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use crate::wire;
 /// The size of one read (bytes).
 const PIECE: usize = 16 * 1024;
 
-/// How long, and whom to watch meanwhile.
+/// The durations, and the process to observe.
 pub struct Plan {
     pub warmup: Duration,
     pub time: Duration,
-    /// Ends the window earlier, once so many answers are right.
+    /// Ends the window earlier, after this number of correct answers.
     pub most: Option<usize>,
     /// The server's process id.
     pub process: Option<String>,
@@ -28,7 +28,7 @@ pub struct Plan {
 pub struct Lane {
     stream: TcpStream,
     template: Template,
-    /// How much of the request is written.
+    /// The number of bytes of the request that are written.
     written: usize,
     buffer: Vec<u8>,
     number: u64,
@@ -67,7 +67,7 @@ impl Opened {
     }
 }
 
-/// Sends each template on a connection of its own, again and again.
+/// Sends each template repeatedly on a connection of its own.
 pub fn drive(address: SocketAddr, templates: Vec<Template>, plan: &Plan) -> Result<Value, String> {
     let failed = |error: std::io::Error| format!("epoll: {error}");
     let mut poll = Poll::new().map_err(failed)?;
@@ -98,7 +98,7 @@ pub fn drive(address: SocketAddr, templates: Vec<Template>, plan: &Plan) -> Resu
             }
         }
         match &window {
-            // A mistake while warming up counts as well.
+            // Errors during the warm-up count as well.
             None if Instant::now() >= opens => {
                 found.micros.clear();
                 lanes.iter_mut().for_each(|lane| lane.answers = 0);
@@ -126,7 +126,7 @@ fn connect(address: SocketAddr, poll: &Poll, index: usize) -> Result<TcpStream, 
 }
 
 impl Lane {
-    /// Makes the next request ready.
+    /// Prepares the next request.
     fn next(&mut self, next: &mut u64) {
         *next += 1;
         self.number = *next;
@@ -135,7 +135,7 @@ impl Lane {
         self.begun = Instant::now();
     }
 
-    /// Writes and reads what can be.
+    /// Writes and reads as far as possible.
     fn go_on(&mut self, next: &mut u64, found: &mut Found) -> Result<(), String> {
         loop {
             if !self.write()? {
@@ -178,7 +178,7 @@ impl Lane {
         Ok(true)
     }
 
-    /// Whether there is nothing more to be read for now.
+    /// Reads once. Returns whether nothing more can be read for now.
     fn read(&mut self) -> Result<bool, String> {
         let start = self.buffer.len();
         self.buffer.resize(start + PIECE, 0);
@@ -187,7 +187,7 @@ impl Lane {
         self.buffer.truncate(start + count);
         match outcome {
             Ok(0) => Err("the connection was closed before the answer".to_owned()),
-            // Of a socket that watches for edges, less than asked for is all.
+            // On an edge-triggered socket, a short read means that it is drained.
             Ok(count) => Ok(count < PIECE),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
             Err(error) => Err(format!("read: {error}")),
@@ -211,7 +211,7 @@ impl Found {
         let seconds = closed.at.duration_since(opened.at).as_secs_f64();
         let server = closed.server - opened.server;
         let own = closed.own - opened.own;
-        // Of those that still wait, too: who waits for ever is in no other figure.
+        // Includes outstanding requests: one that is never answered appears in no other figure.
         let waiting = lanes.iter().map(|lane| closed.at.saturating_duration_since(lane.begun));
         let answered = Duration::from_micros(self.micros.last().copied().unwrap_or(0).into());
         let slowest = waiting.max().unwrap_or_default().max(answered);

@@ -1,4 +1,4 @@
-//! Streams and sessions that stay open until standard input says a line.
+//! Streams and sessions that stay open until a line arrives on standard input.
 
 use std::io::BufRead;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::mcp::{self, Caller, Era, Target};
 use crate::wire::{Connection, PATIENCE};
 
-/// Before what was refused for now is tried again.
+/// The pause before a refused attempt is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The kinds of state that is held.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// Of the older era, with nothing connected to it.
+    /// Of the older era, without an open connection.
     Session,
     /// Of the older era in a session of its own.
     Stream(Era),
@@ -25,7 +25,7 @@ struct Held {
     stream: Option<Connection>,
 }
 
-/// Opens `count` of them, as the tokens' owners in turn; says so on standard output; waits for a line; looks at each stream,
+/// Opens `count` of them, for the tokens' owners in turn; reports that on standard output; waits for a line; checks each stream,
 /// and closes all.
 pub fn hold(target: &Target, what: What, tokens: &[Option<String>], count: usize) -> Result<Value, String> {
     let mut held = Vec::new();
@@ -63,7 +63,7 @@ fn open(target: &Target, what: What, token: Option<String>, number: usize) -> Re
     Ok(Held { caller, stream: Some(stream) })
 }
 
-/// Tries again for a while what is refused because a user may open only so many in a while.
+/// Retries for a while after refusals, because the rate of openings per user is limited.
 fn patiently<T>(attempt: impl Fn() -> Result<T, String>) -> Result<T, String> {
     let begun = Instant::now();
     loop {

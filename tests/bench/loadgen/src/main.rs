@@ -1,5 +1,5 @@
-//! Asks an MCP server, or one of the floors below it, as fast as it answers; every answer is checked. Prints one line of
-//! JSON; the status is 1 if anything was wrong. `bench.py` beside it knows what to ask whom.
+//! Sends requests to an MCP server, or to one of the baselines, at the rate of its answers; every answer is checked. Prints one line of
+//! JSON; the status is 1 after any error. `bench.py` calls it with the requests for each server.
 
 mod cold;
 mod drive;
@@ -81,7 +81,7 @@ impl Arguments {
         }
     }
 
-    /// At least one; `None` is nobody.
+    /// At least one; `None` is an unauthenticated caller.
     fn tokens(&self) -> Result<Vec<Option<String>>, String> {
         let Some(file) = self.options.get("tokens") else { return Ok(vec![None]) };
         let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;

@@ -1,5 +1,5 @@
-//! The requests: both eras, with a place for the number that makes each call unlike any other; and whether an answer is
-//! the one to that call.
+//! The requests of both eras, with a placeholder for the number that makes each call unique; and the check that an answer
+//! matches its call.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::wire::{Answer, Connection};
 const LEGACY: &str = "2025-11-25";
 const MODERN: &str = "2026-07-28";
 
-/// Where a call's number goes: as wide as the numbers are, so that no length depends on it.
+/// The placeholder of a call's number: of equal width, so that lengths are constant.
 const NUMBER: &str = "##########";
 const FIRST_NUMBER: u64 = 1_000_000_000;
 
@@ -35,7 +35,7 @@ pub struct Caller {
     pub session: Option<String>,
 }
 
-/// A tool that says back what it is given: its name, the argument, and the answer around that.
+/// An echo tool: its name, the argument, and the parts of the answer around the echo.
 #[derive(Clone, Copy)]
 pub struct Tool(&'static str, &'static str, &'static str, &'static str);
 
@@ -46,7 +46,7 @@ impl Tool {
     }
 }
 
-/// A request that is sent again and again, and what its answer must be.
+/// A request that is sent repeatedly, and its expected answer.
 pub struct Template {
     request: Vec<u8>,
     numbers: Vec<usize>,
@@ -55,9 +55,9 @@ pub struct Template {
 
 #[derive(Clone)]
 pub enum Expected {
-    /// 200, the call's number as id, and what this tool says of it.
+    /// 200, the call's number as id, and this tool's echo of it.
     Said(Tool),
-    /// This status, and these words in the body.
+    /// This status, and this text in the body.
     Words(u16, String),
 }
 
@@ -77,12 +77,12 @@ impl Template {
         &self.request
     }
 
-    /// The request as it was numbered last.
+    /// The request with its latest number.
     pub fn bytes(&self) -> &[u8] {
         &self.request
     }
 
-    /// Says what is wrong with the answer to the request with this number.
+    /// Checks the answer to the request with this number. The error describes the difference.
     pub fn check(&self, answer: &Answer, number: u64) -> Result<(), String> {
         let has = |words: &str| memmem::find(&answer.body, words.as_bytes()).is_some();
         let is_right = match &self.expected {
@@ -115,7 +115,7 @@ pub fn call(target: &Target, era: Era, caller: &Caller) -> Template {
     Template::new(post(target, caller, &fields, &body), Expected::Said(target.tool))
 }
 
-/// The lines that begin a session over a pipe, and the call with this number, to be sent as one.
+/// The lines that start a session over a pipe, and the call with this number, for a single write.
 pub fn pipe_lines(tool: Tool, number: u64) -> [String; 3] {
     let Tool(name, argument, ..) = tool;
     let number = FIRST_NUMBER + number;
@@ -128,7 +128,7 @@ pub fn pipe_lines(tool: Tool, number: u64) -> [String; 3] {
     ]
 }
 
-/// The number of the call that a line answers rightly.
+/// The number of the call that a line answers correctly.
 pub fn answered_in(tool: Tool, line: &str) -> Option<u64> {
     let Tool(_, _, before, after) = tool;
     let said = line.split_once(before)?.1;
@@ -151,20 +151,20 @@ pub fn stranger(target: &Target, era: Era) -> Template {
     Template { expected: Expected::Words(401, String::new()), ..template }
 }
 
-/// A call to a server that answers everything with these words.
+/// A call to a server that gives every request the same answer, with this text.
 pub fn constant(target: &Target, era: Era, words: &str) -> Template {
     let caller = Caller { token: Some("x".repeat(180)), session: None };
     let template = call(target, era, &caller);
     Template { expected: Expected::Words(200, words.to_owned()), ..template }
 }
 
-/// A GET that anybody may send.
+/// A GET without authentication.
 pub fn get(target: &Target, words: &str) -> Template {
     let request = head("GET", target, &Caller::default(), "Accept: application/json\r\n") + "\r\n";
     Template::new(request, Expected::Words(200, words.to_owned()))
 }
 
-/// `initialize` and `notifications/initialized`; the session, if the server hands one out.
+/// `initialize` and `notifications/initialized`; the session id, if the server assigns one.
 pub fn open_session(target: &Target, token: Option<&str>) -> Result<Caller, String> {
     let mut connection = Connection::open(target.address)?;
     let mut caller = Caller { token: token.map(str::to_owned), session: None };
@@ -185,13 +185,13 @@ pub fn open_session(target: &Target, token: Option<&str>) -> Result<Caller, Stri
     Ok(caller)
 }
 
-/// Ends it. A server that knows nothing of sessions says so, which is nobody's fault.
+/// Ends the session. Errors of a server without sessions are ignored.
 pub fn close_session(target: &Target, caller: &Caller) -> Result<(), String> {
     let request = head("DELETE", target, caller, &version(LEGACY)) + "\r\n";
     Connection::open(target.address)?.ask(request.as_bytes(), |_| ())
 }
 
-/// The request that opens a stream that stays open.
+/// The request for a stream that stays open.
 pub fn listen(target: &Target, era: Era, caller: &Caller, number: usize) -> String {
     match era {
         Era::Legacy => {

@@ -1,4 +1,4 @@
-//! The closed loop over the pipes of a child: so many calls under way, each answer checked, the next call when one is answered.
+//! The closed loop over the pipes of a child: a fixed number of outstanding calls, each answer checked, and followed by the next call.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -50,7 +50,7 @@ fn go_on(
     let opens = Instant::now() + plan.warmup;
     for line in lines {
         let line = line?;
-        // A line that is no answer is a notification.
+        // A line that is not an answer is a notification.
         let Some(begun) = mcp::answered_in(tool, &line).and_then(|number| under_way.remove(&number)) else { continue };
         found.answered(begun);
         call(&mut under_way)?;

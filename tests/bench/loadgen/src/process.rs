@@ -1,4 +1,4 @@
-//! The resources that a process has used, as Linux tells them.
+//! The resources used by a process, according to Linux.
 
 use std::fs;
 
@@ -8,13 +8,13 @@ const TICKS: f64 = 100.0;
 /// User and system seconds of a process, ended threads included.
 pub fn cpu_seconds(id: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    // The name, in parentheses, may hold anything; behind it the fields are numbered from 3.
+    // The name, in parentheses, may contain anything; the fields after it are numbered from 3.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / TICKS
 }
 
-/// Seconds that all cores together have been busy since the machine was started.
+/// The busy time of all cores since boot (seconds).
 pub fn busy_seconds() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();

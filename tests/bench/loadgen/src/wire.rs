@@ -1,11 +1,11 @@
-//! HTTP/1.1 answers as bytes: where one ends, and what it says. Nothing is kept between two looks at a buffer.
+//! Parser for HTTP/1.1 answers: end and content. No state is kept between two calls.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long an answer may take before it counts as lost.
+/// The time after which an answer counts as lost.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 const MOST_HEADERS: usize = 64;
@@ -14,7 +14,7 @@ const MOST_HEADERS: usize = 64;
 pub struct Head {
     pub status: u16,
     pub session: Option<String>,
-    /// Whether the connection is good for nothing afterwards.
+    /// Whether the connection cannot be used afterwards.
     pub closes: bool,
     framing: Framing,
     length: usize,
@@ -25,15 +25,15 @@ enum Framing {
     Chunked,
 }
 
-/// A whole answer at the start of a buffer.
+/// A complete answer at the start of a buffer.
 pub struct Answer<'a> {
     pub head: Head,
     pub body: Cow<'a, [u8]>,
-    /// How much of the buffer it takes.
+    /// Its length in the buffer.
     pub length: usize,
 }
 
-/// The head at the start of `buffer`, if all of it is there.
+/// The head at the start of `buffer`, if it is complete.
 pub fn head(buffer: &[u8]) -> Result<Option<Head>, String> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
@@ -58,7 +58,7 @@ pub fn head(buffer: &[u8]) -> Result<Option<Head>, String> {
     Ok(Some(head))
 }
 
-/// The answer at the start of `buffer`, if all of it is there.
+/// The answer at the start of `buffer`, if it is complete.
 pub fn answer(buffer: &[u8]) -> Result<Option<Answer<'_>>, String> {
     let Some(head) = head(buffer)? else { return Ok(None) };
     let rest = &buffer[head.length..];
@@ -78,7 +78,7 @@ pub fn answer(buffer: &[u8]) -> Result<Option<Answer<'_>>, String> {
     }
 }
 
-/// The contents of the chunks at the start of `rest`, and their length, if the last of them is there.
+/// The contents of the chunks at the start of `rest`, and their length, if the last chunk is included.
 fn chunks(rest: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
     let mut body = Vec::new();
     let mut at = 0;
@@ -116,7 +116,7 @@ impl Connection {
         Ok(Connection { stream, buffer: Vec::new() })
     }
 
-    /// Sends a request and gives the whole answer to `read`.
+    /// Sends a request and calls `read` with the whole answer.
     pub fn ask<T>(&mut self, request: &[u8], read: impl FnOnce(&Answer) -> T) -> Result<T, String> {
         self.send(request)?;
         loop {
@@ -129,7 +129,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request whose answer has no end; its head.
+    /// Sends a request whose answer has no end; returns its head.
     pub fn begin(&mut self, request: &[u8]) -> Result<Head, String> {
         self.send(request)?;
         loop {
@@ -140,7 +140,7 @@ impl Connection {
         }
     }
 
-    /// Whether the other end has not closed it; what came meanwhile is thrown away.
+    /// Whether the peer has not closed it; data that arrived meanwhile is discarded.
     pub fn is_open(&mut self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
             return false;

@@ -1,4 +1,4 @@
-//! Fills the grants table of a server that does not run.
+//! Fills the grants table of a stopped server.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +11,7 @@ use mcp_oauth_server::internals::base::{OsRandom, Random};
 use mcp_oauth_server::internals::{Grant, GrantClient, Grants, RedbGrants, Stage, StateDirectory, key_file};
 
 fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
-    // Not all of them end in the same second.
+    // So that they do not all expire in the same second.
     let lifetime = Duration::from_secs(86_400 + number);
     Grant {
         id,
@@ -36,7 +36,7 @@ fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
     }
 }
 
-/// Adds what is missing to `count` grants, of one user each, as logins leave them.
+/// Adds grants up to `count`, of one user each, as logins create them.
 pub fn fill(directory: &Path, count: u64) -> Result<(), Box<dyn Error>> {
     let now = SystemClock.now();
     let directory = StateDirectory::open(directory)?;

@@ -1,4 +1,4 @@
-//! The lower bound for the server: a door alone, answering everything alike, until it is ended from
+//! The baseline for the server: a door alone, which gives every request the same answer, until it is ended from
 //! outside.
 
 use std::error::Error;
@@ -23,7 +23,7 @@ impl Handler for Constant {
     }
 }
 
-/// The edge with its queue and its workers.
+/// The edge with the queue and the workers.
 pub fn edge(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
     let listener = Listener::tcp((Ipv4Addr::LOCALHOST, port).into())?;
     let pool = Arc::new(Pool::start(QUEUE)?);
@@ -33,7 +33,7 @@ pub fn edge(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// tiny_http as it comes: its accept loop, a queue, and as many workers as the server has.
+/// tiny_http unmodified: its accept loop, a queue, and the server's number of workers.
 pub fn tiny_http(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
     let server = tiny_http::Server::http(("127.0.0.1", port)).map_err(|error| error.to_string())?;
     let (sender, queue) = crossbeam_channel::bounded::<tiny_http::Request>(QUEUE);
@@ -45,7 +45,7 @@ pub fn tiny_http(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
                     let read = request.as_reader().read_to_end(&mut body);
                     let json = tiny_http::Header::from_bytes("Content-Type", "application/json");
                     if let (Ok(_), Ok(json)) = (read, json) {
-                        // A client that has gone is none of its business.
+                        // errors of disconnected clients are ignored
                         let _ = request.respond(tiny_http::Response::from_string(text).with_header(json));
                     }
                 }

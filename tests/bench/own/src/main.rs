@@ -1,8 +1,8 @@
-//! Measurements beside the server itself, in one program.
+//! Measurements other than of the server itself, in one program.
 //!
-//! - `own edge PORT TEXT`, `own tiny_http PORT TEXT`: the floors
-//! - `own fill DIRECTORY COUNT`: a grants table with much in it
-//! - under a name like `many_tools-1000`: a server with so many tools, whose command line is the server's
+//! - `own edge PORT TEXT`, `own tiny_http PORT TEXT`: the baselines
+//! - `own fill DIRECTORY COUNT`: a grants table with many records
+//! - under a name like `many_tools-1000`: a server with this number of tools, with the command line of the server
 
 mod fill;
 mod floor;

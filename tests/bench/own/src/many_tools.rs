@@ -29,7 +29,7 @@ fn server(count: usize) -> Result<ToolServer, BuildError> {
     .build()
 }
 
-/// Does what the command line says, with so many tools.
+/// Runs the server's command line with this number of tools.
 pub fn run(count: usize) -> ExitCode {
     mcp_oauth_server::run("many", "1.0.0", |_| server(count))
 }

@@ -1,4 +1,4 @@
-//! The fastest peer: rmcp on axum, as the counter and auth examples of its repository set it up, with one tool and one
+//! The fastest peer: rmcp on axum, in the configuration of the counter and auth examples of its repository, with one tool and one
 //! token. Usage: `PEER_TOKEN=… rmcp-peer PORT (stateful|stateless) [nodelay]`.
 //!
 //! `stateful` is rmcp's default (sessions, answers as event streams), `stateless` answers JSON. `nodelay` sets TCP_NODELAY,
@@ -102,7 +102,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     if is_nodelay {
         let listener = listener.tap_io(|stream| {
-            // Without it the answers are late, not wrong.
+            // Without it the answers are delayed, not incorrect.
             let _ = stream.set_nodelay(true);
         });
         axum::serve(listener, app).await?;

@@ -1,5 +1,5 @@
 //! rmcp's client, the official Rust SDK, with its own OAuth code, in both eras.
-//! usage: rmcp-walk ORIGIN, with a browser in BROWSER that prints where it ends
+//! usage: rmcp-walk ORIGIN, with a browser in BROWSER that prints the URL of the callback
 
 use std::{env, error::Error, process::Command};
 
@@ -35,7 +35,7 @@ async fn main() -> Outcome<()> {
     walk(&endpoint, "auto", ClientLifecycleMode::Auto { preferred_versions, legacy_version }).await
 }
 
-/// Is refused, logs in, lists and calls; then once more with a refreshed token.
+/// Is refused, logs in, lists and calls; then again with a refreshed token.
 async fn walk(endpoint: &str, era: &str, lifecycle: ClientLifecycleMode) -> Outcome<()> {
     let challenge = challenge(endpoint, lifecycle.clone()).await?;
     println!("ok: {era}: the first call is answered 401 and a challenge");
