@@ -13,7 +13,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class Surprise(Exception):
-    """An answer that should not have come."""
+    """An unexpected answer."""
 
 
 def registration(name):
@@ -21,7 +21,7 @@ def registration(name):
 
 
 def to_github(issuer, client_id, state="s"):
-    """From the client's link through the consent: the redirect to GitHub, the browser's cookie, and the verifier."""
+    """From the client's link through the consent: returns the redirect to GitHub, the browser's cookie, and the verifier."""
     parts = urlsplit(issuer)
     verifier = secrets.token_urlsafe(32)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -29,7 +29,7 @@ def to_github(issuer, client_id, state="s"):
         "response_type": "code", "client_id": client_id, "redirect_uri": CALLBACK, "scope": "mcp", "state": state,
         "code_challenge": challenge, "code_challenge_method": "S256", "resource": f"{issuer}/mcp",
     }
-    # Characters that RFC 3986 allows in a query stay as they are, as in a browser.
+    # Characters that RFC 3986 allows in a query stay unescaped, as in a browser.
     fields, page = yield 200, "GET", f"{parts.path}/authorize?{urlencode(asked, safe=':/')}", {}, {}
     form = {"pending": re.search(r'name=pending value="?([^">\s]+)', page)[1], "decision": "approve"}
     cookie = {"Cookie": fields["set-cookie"].split(";")[0]}
@@ -62,7 +62,7 @@ def code_form(issuer, client_id, code, verifier):
 
 
 def drive(steps, send):
-    """Sends each request of `steps` by `send(expected, method, target, fields, form)`; the result of `steps`."""
+    """Sends each request of `steps` by `send(expected, method, target, fields, form)`; returns the result of `steps`."""
     answer = None
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Parts that the checks from outside share: a GitHub, a server that is watched, and a person who logs in.
+"""Shared parts of the checks from outside: a GitHub, an observed server, and a person who logs in.
 
 As a program it serves checks that are shell scripts:
   rig.py github            a GitHub on loopback; prints its port and runs until its standard input ends
@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import login
-from login import CALLBACK, FORM, Surprise  # noqa: F401: passed on to the checks
+from login import CALLBACK, FORM, Surprise  # noqa: F401: reexported to the checks
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
@@ -31,7 +31,7 @@ JSON = {"Content-Type": "application/json", "Accept": "application/json, text/ev
 # ---- GitHub ----
 
 class GitHubHandler(BaseHTTPRequestHandler):
-    """As much of GitHub as the server asks for. A code and a token say whose they are."""
+    """The part of GitHub that the server uses. Codes and tokens contain their user."""
 
     def answer(self, status, body=None, more=None):
         text = json.dumps(body).encode() if body else b""
@@ -48,7 +48,7 @@ class GitHubHandler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         page = urlsplit(self.path)
-        if page.path == "/login/oauth/authorize":  # somebody who is signed in and says yes
+        if page.path == "/login/oauth/authorize":  # a signed-in user who consents
             asked = {name: values[0] for name, values in parse_qs(page.query).items()}
             back = urlencode({"code": f"code-0-{secrets.token_hex(8)}", "state": asked["state"]})
             return self.answer(302, None, {"Location": f"{asked['redirect_uri']}?{back}"})
@@ -64,7 +64,7 @@ class GitHubHandler(BaseHTTPRequestHandler):
 
 
 def start_github():
-    """A GitHub on loopback, as long as this process runs: its port."""
+    """A GitHub on loopback until the end of this process: returns its port."""
     class Quick(ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = 128
@@ -76,7 +76,7 @@ def start_github():
 # ---- clients ----
 
 class Site:
-    """Where a server is, under which URL, perhaps below a path, and from which address it is asked."""
+    """The address of a server, its URL, perhaps below a path, and the source address of requests."""
 
     def __init__(self, origin, port, address="127.0.0.1", source=None, tls=None):
         self.origin, self.port, self.address, self.source, self.tls = origin, port, address, source, tls
@@ -88,14 +88,14 @@ class Site:
         return self.tls.wrap_socket(line, server_hostname=urlsplit(self.origin).hostname) if self.tls else line
 
     def open(self, method, target, fields=None, body=None):
-        """Sends a request and gives the response, unread."""
+        """Sends a request and returns the response, unread."""
         client = http.client.HTTPConnection(self.address, self.port)
         client.sock = self.connect()
         client.request(method, target, body, {"Host": self.host, "Connection": "close", **(fields or {})})
         return client.getresponse()
 
     def ask(self, expected, method, target, fields=None, body=None):
-        """The response, whose status must be `expected`, and its text."""
+        """Sends a request; returns the response, whose status must be `expected`, and its text."""
         response = self.open(method, target, fields, body)
         with response:
             text = response.read().decode()
@@ -104,7 +104,7 @@ class Site:
         return response, text
 
     def raw(self, data, source=None, timeout=20):
-        """Everything that is said on a connection on which `data` is sent; a reset ends it like any end."""
+        """All bytes received on a connection on which `data` is sent; a reset counts as an end."""
         with self.connect(source, timeout) as line:
             said = b""
             try:
@@ -117,7 +117,7 @@ class Site:
 
 
 class Person:
-    """Somebody with a browser and a client. Their number is who they are at GitHub."""
+    """A person with a browser and a client. Their number is their id at GitHub."""
 
     def __init__(self, site, number=0):
         self.site, self.number = site, number
@@ -133,7 +133,7 @@ class Person:
         return response.headers, text
 
     def begin(self, state="s"):
-        """From the link to GitHub's answer: the address of the callback, its cookie, and the verifier."""
+        """From the link to GitHub's answer: returns the address of the callback, its cookie, and the verifier."""
         location, cookie, verifier = login.drive(login.to_github(self.site.origin, self.client_id, state), self.send)
         return login.at_github(location, f"code-{self.number}-{secrets.token_hex(8)}"), cookie, verifier
 
@@ -190,7 +190,7 @@ def initialize(version, capabilities=None):
 
 
 def healthy(site):
-    """Registers, logs in and calls: how long that took (seconds)."""
+    """Registers, logs in and calls: returns the time that took (seconds)."""
     started = time.monotonic()
     Person(site).register().log_in().call()
     return time.monotonic() - started
@@ -204,7 +204,7 @@ def free_port():
 
 
 class Server:
-    """A server process in a directory of its own. `more` is environment, `before` is put in front of its command line."""
+    """A server process in a directory of its own. `more` is environment, `before` precedes its command line."""
 
     def __init__(self, binary, more=None, before=(), state=None):
         self.directory = tempfile.mkdtemp(prefix="mcp-oauth-server-rig-")
@@ -220,7 +220,7 @@ class Server:
         self.site = Site(self.env.get("MCP_PUBLIC_URL", f"http://127.0.0.1:{self.port}"), self.port)
 
     def start(self, more=None):
-        """Starts it, and gives how long it took to the first answer (seconds)."""
+        """Starts it, and returns the time to the first answer (seconds)."""
         started = time.monotonic()
         with open(f"{self.directory}/log", "ab") as log:
             self.process = subprocess.Popen(
@@ -239,7 +239,7 @@ class Server:
             return log.read()
 
     def wait_for_log(self, words, seconds=10):
-        """The last line with all of `words` that comes within that time."""
+        """The last line with all of `words` that arrives within that time."""
         end = time.monotonic() + seconds
         while True:
             lines = [line for line in self.log().splitlines() if all(word in line for word in words.split())]
@@ -279,9 +279,9 @@ def site_at(url, certificate=None):
 
 
 def log_in_at(site):
-    """A login, a call and the first events of a stream of calls, through whatever stands in front of the server."""
+    """A login, a call and the first events of a stream of calls, through any proxy in front of the server."""
     seconds = healthy(site)
-    # The longest state, of characters that the redirect at the end has to escape.
+    # A state of maximum length, of characters that the redirect at the end has to escape.
     person = Person(site).register().log_in(":" * 4096)
     asked = time.monotonic()
     with site.open("POST", f"{site.below}/mcp", *person.request("start-notification-stream", {"interval": 1000, "count": 3})) as stream:
@@ -295,7 +295,7 @@ def log_in_at(site):
 
 
 def read_streams_at(site):
-    """The streams of clients up to 2025-11-25: what a session's says by itself, and HTTP+SSE, which names a path of its own."""
+    """The streams of clients up to 2025-11-25: a session's GET stream, and HTTP+SSE, which announces a path of its own."""
     person = Person(site).register().log_in()
     call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "greet", "arguments": {"name": "Ada"}}}
     session = person.session()

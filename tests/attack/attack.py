@@ -1,4 +1,4 @@
-"""Attacks on the release binary, and what they get: make attack.
+"""Attacks on the release binary, and their effects: make attack.
 
 usage: python3 attack.py BINARY [WORD]      (ATTACK_SECONDS=600 of random bytes; WORD picks attacks by their name)
 
@@ -25,15 +25,15 @@ from rig import CALLBACK, FORM, JSON, Person, Server, Site, Surprise, healthy  #
 
 SECONDS = int(os.environ.get("ATTACK_SECONDS", "600"))
 FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../fixtures/tls")
-ORIGIN = "https://mcp.example.com"  # said by the public URL; the attackers come past the proxy that would end TLS
-LOGIN_SECONDS = 10  # on a machine that has other things to do, too; the figures are printed, and should be below 2
-# Allowance for the end: memory that the allocator keeps, and threads and descriptors that end when they have idled.
+ORIGIN = "https://mcp.example.com"  # the public URL's origin; the attackers bypass the proxy that would terminate TLS
+LOGIN_SECONDS = 10  # on a busy machine; the figures are printed, and should be below 2
+# Allowance at the end: memory kept by the allocator, and threads and descriptors that end when they have been idle.
 MARGIN_KIB, MARGIN_THREADS, MARGIN_DESCRIPTORS, BACK_SECONDS = 24 * 1024, 2, 4, 60
 ATTACKS, RESULTS, FAULTS, LOGINS = [], [], [], []
 
 
 def attack(name):
-    """An attack is a generator: what it does before its `yield` is under way while somebody logs in."""
+    """An attack is a generator: its steps before the `yield` are in progress while somebody logs in."""
     def keep(function):
         ATTACKS.append((name, function))
         return function
@@ -52,12 +52,12 @@ def addresses(group, count):
     return [f"10.77.{group}.{number}" for number in range(1, count + 1)]
 
 
-PORTS = iter(range(3001, 3100))  # nobody else is in this namespace
+PORTS = iter(range(3001, 3100))  # nobody else is in this network namespace
 NEXT = iter(addresses(1, 250) + addresses(2, 250) + addresses(3, 250) + addresses(4, 250))
 
 
 def stranger(server, **more):
-    """The server, as it is asked from an address that nobody has used yet."""
+    """The server, accessed from an unused address."""
     return Site(server.site.origin, server.port, "10.77.0.1", next(NEXT), **more)
 
 
@@ -72,7 +72,7 @@ def connect(server, source, small=False):
 
 
 def many(server, group, count, start=b"", each=60):
-    """`count` connections from as few addresses as may have them, each with `start` sent on it."""
+    """`count` connections from the minimum number of addresses for that, each with `start` sent on it."""
     lines = [connect(server, f"10.77.{group}.{1 + number // each}") for number in range(count)]
     for line in lines:
         try:
@@ -83,7 +83,7 @@ def many(server, group, count, start=b"", each=60):
 
 
 def ended(lines, seconds):
-    """How many of `lines` the server ends within that time."""
+    """The number of `lines` that the server ends within that time."""
     deadline, count = time.monotonic() + seconds, 0
     for line in lines:
         try:
@@ -106,7 +106,7 @@ def in_threads(count, work):
 
 
 def status(said):
-    """The status of the only answer in `said`, or what was there instead."""
+    """The status of the only answer in `said`, or a description of what was there instead."""
     answers = said.split(b"HTTP/1.1 ")[1:]
     if not said:
         return "cut off"
@@ -339,7 +339,7 @@ def handshakes(_):
         yield
 
 
-# ---- known people, and floods that count ----
+# ---- known people, and floods that affect counters ----
 
 def stream_request(session):
     fields = "".join(f"{name}: {value}\r\n" for name, value in session.items() if name != "Content-Type")
@@ -431,7 +431,7 @@ def start():
 
 
 def back(server, base):
-    """Waits until the server is where it was, and says when that was."""
+    """Waits until the server's resources are back at the earlier level, and returns the time that it took."""
     began = time.monotonic()
     while True:
         now = server.sample()

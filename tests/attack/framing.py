@@ -1,4 +1,4 @@
-"""Messages of those who hope that two readers read them differently, or that a reader gives in: bytes, and the answer.
+"""Ambiguous or oversized messages, which two parsers could read differently or which exhaust a parser: bytes, and the answer.
 
 Each is followed by a request for /smuggled, which must not be answered: one answer, and the end of the connection.
 """
@@ -18,7 +18,7 @@ FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 CHUNKED = "Transfer-Encoding: chunked\r\n"
 SMUGGLED = get(line="GET /smuggled HTTP/1.1")
 
-# H1: one framing or none. After any of these nobody can know where the next request begins.
+# H1: one framing or none. After any of these the start of the next request is unknown.
 FRAMING = {
     "CL 2^62": (post("Content-Length: 4611686018427387904\r\n"), 413),
     "CL 2^64-1": (post("Content-Length: 18446744073709551615\r\n"), 413),
@@ -56,7 +56,7 @@ FRAMING = {
     "chunk ended by LF": (post(FORM + CHUNKED, "1\na\r\n0\r\n\r\n"), 400),
 }
 
-# H3: lengths, while they are read. Who goes on sending for more than 64 KiB after the answer may see a reset before it.
+# H3: lengths, during reading. A client that sends more than 64 KiB after the answer may see a reset before it.
 LENGTHS = {
     "target of 8193 bytes": (get(line=f"GET /{'a' * 8192} HTTP/1.1"), 414),
     "target without an end": (b"GET /" + b"a" * 100_000, (414, "cut off")),
@@ -73,7 +73,7 @@ LENGTHS = {
     "trailers of 5 KiB": (post(FORM + CHUNKED, f"0\r\nX: {'a' * 5000}\r\n"), 400),
 }
 
-# H4, H9, H11: what is no request, or two in one.
+# H4, H9, H11: bytes that are no request, or two in one.
 HEADS = {
     "bare LF": (b"GET / HTTP/1.1\nHost: mcp.example.com\n\n", 400),
     "one bare LF": (get("X: a\n"), 400),
@@ -105,7 +105,7 @@ HEADS = {
 }
 CLOSE = "Connection: close\r\n"
 
-# H8, H9: read, and answered in words of HTTP. These ask for the end of the connection themselves.
+# H8, H9: read, and answered in HTTP. These ask for the end of the connection themselves.
 ANSWERED = {
     "a host of another": (get(CLOSE, host="Host: evil.example\r\n"), 421),
     "bytes above 127 in values": (get(f"{CLOSE}X: \xff\r\nUser-Agent: \xfc\r\nCookie: a=\xe9\r\n"), 200),

@@ -37,12 +37,12 @@ CONNECTIONS = [int(word) for word in os.environ.get("BENCH_CONNECTIONS", "16,64"
 COLD_STARTS = 11
 MANY_CALLS = 100_000
 STREAMS = 1000
-SETTLE = 2  # seconds until a server has done what it does after a while
+SETTLE = 2  # seconds until a server has finished its delayed work
 MANY_STREAMS = {
     "MCP_MAX_CONNECTIONS": "2048", "MCP_MAX_STREAMS": "1200", "MCP_MAX_SESSIONS": "1200",
     "MCP_MAX_STREAMS_PER_USER": "1200", "MCP_MAX_SESSIONS_PER_USER": "1200",
 }
-SLOW_ROUNDS = 2  # of servers that a Rust program leaves far behind: their figures need no more
+SLOW_ROUNDS = 2  # of servers far slower than a Rust program: more precise figures are not needed
 
 PROGRAMS, BINARY, RESULTS = sys.argv[1:4]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -54,9 +54,9 @@ def say(words):
 
 
 def everybody():
-    """Every server that is here, in the order of the tables."""
+    """Every installed server, in the order of the tables."""
     stateless = Peer("rmcp stateless", [f"{PROGRAMS}/rmcp-peer", "{port}", "stateless", "nodelay"], ("modern", "legacy"))
-    stateless.stream_eras = ("modern",)  # without sessions there is nothing to listen to
+    stateless.stream_eras = ("modern",)  # without sessions there is no stream to open
     found = [
         Ours(BINARY),
         *([Ours(BEFORE, name="ours before")] if BEFORE else []),
@@ -71,7 +71,7 @@ def everybody():
 
 
 def interpreted():
-    """Those that need Node or Python, if somebody has installed what they need."""
+    """The servers that need Node or Python, if these are installed."""
     found = []
     node, python = shutil.which("node"), f"{HERE}/python/.venv/bin/python"
     if node and os.path.exists(f"{HERE}/node/node_modules"):
@@ -96,7 +96,7 @@ class Results:
         self.records.append({"section": section, "server": server.name, **more, **found})
 
     def about(self, what):
-        """How it was measured."""
+        """The conditions of the measurement."""
         commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], stdout=subprocess.PIPE, text=True)
         timed = [each for each in self.records if "other_cpu" in each]
         noise = sum(each["other_cpu"] for each in timed) / max(sum(each["seconds"] for each in timed), 1)
@@ -111,7 +111,7 @@ def window():
 
 
 def calls(results, all_of_them):
-    """Every figure of every server in turn, then the next round: what disturbs the machine disturbs all alike."""
+    """Every figure of every server in turn, then the next round: a disturbance of the machine affects all alike."""
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(server) for server in all_of_them]
         for round_number in range(ROUNDS):
@@ -125,7 +125,7 @@ def calls(results, all_of_them):
 
 
 def refusals(results, all_of_them):
-    """Requests without a token: a call that is refused, and the metadata."""
+    """Requests without a token: a refused call, and the metadata."""
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(server) for server in all_of_them if server.kind == "call"]
         for round_number in range(ROUNDS):
@@ -145,7 +145,7 @@ def in_earnest(all_of_them):
 
 
 def cold(results, all_of_them):
-    """From being started to the first answer."""
+    """From the start to the first answer."""
     say("cold starts")
     prepared = [(server, *server.prepare()) for server in in_earnest(all_of_them)]
     for _ in range(COLD_STARTS):
@@ -158,7 +158,7 @@ def cold(results, all_of_them):
 
 
 def memory(results, all_of_them):
-    """When nobody has asked anything, and after many calls."""
+    """Before the first request, and after many calls."""
     for server in in_earnest(all_of_them):
         say(f"memory of {server.name}")
         with server:
@@ -174,7 +174,7 @@ def memory(results, all_of_them):
 
 
 def streams(results, all_of_them):
-    """The cost of a stream that stays open, and what is left of it when it is closed."""
+    """The cost of an open stream, and the memory that is left when it is closed."""
     for server in all_of_them:
         if server.kind == "call":
             server.capacity = MANY_STREAMS
@@ -182,7 +182,7 @@ def streams(results, all_of_them):
                 say(f"{STREAMS} streams of {server.name}, {era}")
                 with server:
                     with Held(server, era, 8):
-                        pass  # what is allocated once is not a stream's
+                        pass  # a single allocation is not part of a stream's cost
                     time.sleep(SETTLE)
                     before = server.rss_mib()
                     with Held(server, era, STREAMS) as held:
@@ -196,7 +196,7 @@ def streams(results, all_of_them):
 
 
 def size(results, _):
-    """The binary, and what it is made of."""
+    """The binary, and its contents."""
     crates = os.path.join(HERE, "../../deps.txt")
     with open(crates) as file:
         found = {"crates": len(file.readlines()), "dynamic_mib": os.path.getsize(BINARY) / 2**20}
@@ -209,7 +209,7 @@ def size(results, _):
 
 
 def growth(results, _):
-    """The cost of a call as there is more of everything."""
+    """The cost of a call under growing load."""
     growing.measure(results, say, BINARY, PROGRAMS, RESULTS, ROUNDS, window())
 
 
@@ -228,7 +228,7 @@ def main():
     name = sections[0] if len(sections) == 1 else "quick" if IS_QUICK else "results"
     results.about(f"make bench{'' if name == 'results' else ' BENCH_ONLY=' + name}")
     report.write(results.records, RESULTS, name)
-    # A peer's mistakes have been printed; they are a finding, not a failure.
+    # A peer's mistakes have been printed; they are a result, not a failure.
     ours = [record for record in results.records if record.get("server") == "ours"]
     return 1 if any(record.get("wrong") or record.get("starved") for record in ours) else 0
 

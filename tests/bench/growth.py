@@ -15,7 +15,7 @@ SESSIONS = [1, 10, 100, 1000]
 GRANTS = [10, 1000, 10_000, 100_000]
 TOOLS = [1, 10, 100, 1000]
 STREAMS = [1, 100, 1000, 5000]
-IDLE = 5  # seconds over which it is seen what a server does when nobody asks
+IDLE = 5  # seconds in which the CPU use of an idle server is measured
 SETTLE = 2
 ROOM = {
     "MCP_MAX_CONNECTIONS": "8192", "MCP_MAX_STREAMS": "6000", "MCP_MAX_SESSIONS": "6000",
@@ -24,7 +24,7 @@ ROOM = {
 
 
 class Point:
-    """A server in which there is so much of something."""
+    """A server with a given number of connections, sessions, grants, tools or streams."""
 
     def __init__(self, server, size, connections=16, era="modern", opened=None):
         self.server, self.size, self.connections, self.era = server, size, connections, era
@@ -32,7 +32,7 @@ class Point:
 
 
 def grow(results, say, what, points, rounds, window):
-    """Asks each in turn. What it uses at rest is seen before."""
+    """Measures each in turn. Its use at rest is measured before."""
     for point in points:
         before = point.server.cpu_seconds()
         time.sleep(IDLE)
@@ -73,7 +73,7 @@ def grants(binary, stack, own):
     for count in GRANTS:
         server = Ours(binary)
         if os.path.isdir("/dev/shm"):
-            server.directories = "/dev/shm"  # what counts is what is in the table, not how long it took to get there
+            server.directories = "/dev/shm"  # the size of the table matters, not the time to fill it
         server.prepare()
         subprocess.run([own, "fill", os.path.join(server.directory, "demo"), str(count)], check=True, stdout=subprocess.DEVNULL)
         yield Point(stack.enter_context(server), count)

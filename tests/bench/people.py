@@ -1,4 +1,4 @@
-"""Access tokens of the people whom the simulated GitHub of `demo` knows: each logs in as with a browser and a client."""
+"""Access tokens of the simulated people of `demo`: each logs in with a browser and a client."""
 
 import html
 import http.client
@@ -15,7 +15,7 @@ PEOPLE = ["octocat", "mona", "hubot"]
 
 
 def ask(expected, method, url, fields, body=""):
-    """Sends a request; the fields and the text of its answer, whose status must be as expected."""
+    """Sends a request; returns the fields and the text of its answer, whose status must be as expected."""
     at = urlsplit(url)
     connection = http.client.HTTPConnection(at.hostname, at.port, timeout=30)
     try:
@@ -30,7 +30,7 @@ def ask(expected, method, url, fields, body=""):
 
 
 def answer_of_github(location, person):
-    """The page at GitHub on which the person says who they are: the redirect back."""
+    """The page at the simulated GitHub on which the person is chosen: returns the redirect."""
     _, page = ask(200, "GET", location, {})
     hidden = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page)
     form = {name: html.unescape(value) for name, value in hidden} | {"login": person, "decision": "authorize"}
@@ -40,7 +40,7 @@ def answer_of_github(location, person):
 
 
 def tokens(origin, people=PEOPLE):
-    """An access token for each person."""
+    """Returns an access token for each person."""
     def send(expected, method, target, fields, form):
         return ask(expected, method, origin + target, fields, urlencode(form))
     registration = json.dumps(login.registration("Bench"))

@@ -1,4 +1,4 @@
-"""Tables out of the records of a run: medians, spread, ratios. Written as JSON and Markdown.
+"""Tables from the records of a run: medians, spread, ratios. Written as JSON and Markdown.
 
 usage: python3 report.py RESULTS DOCUMENT: puts the tables of the last runs between the marks of a document
 """
@@ -16,7 +16,7 @@ def median(values):
 
 
 def spread(values, digits=0):
-    """The median, and from where to where."""
+    """The median, the minimum and the maximum."""
     if not values:
         return "—"
     low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
@@ -42,11 +42,11 @@ class Records:
         return median(self.values(field, **wanted))
 
     def names(self, field, **wanted):
-        """The different values of a field, in the order they came."""
+        """The different values of a field, in the order of their appearance."""
         return list(dict.fromkeys(self.values(field, **wanted)))
 
     def ratio(self, field, of, to, **wanted):
-        """Median over the rounds of the one's figure divided by the other's in the same round."""
+        """Median over the rounds of the ratio of two figures in the same round."""
         pairs = zip(self.values(field, server=of, **wanted), self.values(field, server=to, **wanted))
         return median([one / other for one, other in pairs if other])
 
@@ -141,13 +141,13 @@ def growth(records):
     return "### Growth\n\n" + table(head, rows) if rows else ""
 
 
-# ---- what is to be reached ----
+# ---- targets ----
 
 AT_LEAST, AT_MOST = ">=", "<="
 
 
 def targets(records):
-    """A target: in words, which way, how much, and what was measured."""
+    """A target: description, direction, limit, and the measured value."""
     calls = {"section": "calls"}
     for era in ("modern", "legacy"):
         for connections in (16, 64):
@@ -222,14 +222,14 @@ END = "<!-- end of what was measured -->\n"
 
 
 def fill(text, word, content):
-    """The text with this between the marks of what `make WORD` measured."""
+    """The text with this between the markers of `make WORD`."""
     start = f"<!-- what was measured, by `make {word}` -->\n"
     before, rest = text.split(start)
     return before + start + "\n" + content + "\n" + END + rest.split(END, 1)[1]
 
 
 def document(folder, path):
-    """Puts what was measured last into the document."""
+    """Updates the document with the latest measurement."""
     with open(path) as file:
         text = file.read()
     records = []

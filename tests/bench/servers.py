@@ -1,4 +1,4 @@
-"""The servers that are measured: how each is started, asked and stopped, and what it uses."""
+"""The measured servers: how each is started, called and stopped, and its resource use."""
 
 import json
 import os
@@ -24,13 +24,13 @@ def free_port():
 
 
 class Server:
-    """A process on a loopback port of its own, with a directory of its own. Ended by its process id."""
+    """A process on a loopback port of its own, with a directory of its own. Stopped by its process id."""
 
     sessions_each = None
     eras = ("modern", "legacy")
-    stream_eras = None  # in which streams can be held, if not in all
+    stream_eras = None  # eras in which streams can be opened, if not all
     kind = "call"
-    directories = None  # where its directory is made; the system's place for temporary files by default
+    directories = None  # parent of its directory; the system's directory for temporary files by default
     is_fast = True
     has_metadata = True
 
@@ -45,14 +45,14 @@ class Server:
         return {}
 
     def prepare(self):
-        """The command line and the environment with which it is started; makes its directory."""
+        """The command line and the environment of its process; creates its directory."""
         self.directory = self.directory or tempfile.mkdtemp(prefix="mcp-oauth-server-bench-", dir=self.directories)
         env = {"PATH": os.environ["PATH"], "HOME": self.directory, "NODE_ENV": "production", "PEER_TOKEN": self.token} | self.more_env()
         return [part.replace("{port}", str(self.port)) for part in self.command], env
 
     def __enter__(self):
         command, env = self.prepare()
-        # Its log is formatted and written; nobody keeps it.
+        # Its log is formatted and written, but discarded.
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
@@ -103,7 +103,7 @@ class Server:
         return self.status_kib("VmRSS") / 1024
 
     def loadgen(self, what, *arguments):
-        """The findings of one run of the load generator."""
+        """The results of one run of the load generator."""
         words = [LOADGEN, what, "--address", self.address, "--process", str(self.process.pid), *map(str, arguments)]
         run = subprocess.run(words, stdout=subprocess.PIPE, text=True)
         found = json.loads(run.stdout)
@@ -121,7 +121,7 @@ class Server:
 
 
 class Held:
-    """Streams, or sessions without one, that the load generator holds open on a server."""
+    """Streams, or sessions without one, that the load generator keeps open on a server."""
 
     def __init__(self, server, era, count, what="streams"):
         words = [LOADGEN, "hold", "--address", server.address, "--era", era, "--tokens", server.tokens_file]
@@ -137,7 +137,7 @@ class Held:
         return self
 
     def close(self):
-        """Looks at each, and closes all."""
+        """Checks each, and closes all."""
         if self.process.stdin.closed:
             return
         self.process.stdin.write("\n")
@@ -150,7 +150,7 @@ class Held:
 
 
 class Ours(Server):
-    """The release binary as `demo`: everything but GitHub is as it is in earnest."""
+    """The release binary as `demo`: only GitHub differs from production use."""
 
     sessions_each = SESSIONS_EACH
 
@@ -166,7 +166,7 @@ class Ours(Server):
 
 
 class InEarnest(Server):
-    """The release binary as it is started in earnest; nobody has logged in."""
+    """The release binary in production use; nobody has logged in."""
 
     def __init__(self, server):
         super().__init__(server.name, [server.binary])
@@ -179,7 +179,7 @@ class InEarnest(Server):
 
 
 class Floor(Server):
-    """A program that answers everything with CONSTANT."""
+    """A program that gives every request the answer CONSTANT."""
 
     kind = "constant"
     eras = ("modern",)
@@ -195,7 +195,7 @@ class Peer(Server):
 
 
 class Slow(Peer):
-    """A peer that a Rust program leaves far behind: fewer rounds will do."""
+    """A peer far slower than a Rust program: fewer rounds are enough."""
 
     is_fast, has_metadata = False, False
 
@@ -204,6 +204,6 @@ LOADGEN = None
 
 
 def use(loadgen):
-    """Where the load generator is."""
+    """The path of the load generator."""
     global LOADGEN
     LOADGEN = loadgen

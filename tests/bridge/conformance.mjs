@@ -1,7 +1,7 @@
 // The official conformance suites against real MCP servers, first directly, then through the bridge: a scenario that passes directly
 // must pass through it.
 // usage: node conformance.mjs SERVER OUTPUT-DIRECTORY PYTHON
-// BRIDGE_SERVERS=sdk2,everything runs some of them; VERBOSE=1 prints what fails in the era that a server does not speak, too.
+// BRIDGE_SERVERS=sdk2,everything runs some of them; VERBOSE=1 also prints failures in the era that a server does not support.
 import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";

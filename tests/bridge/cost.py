@@ -30,7 +30,7 @@ CHILD = [NODE, f"{MODULES}/@modelcontextprotocol/server-everything/dist/index.js
 
 
 class Bridge(servers.Server):
-    """A bridge in front of the child. Whatever it leaves behind when it ends is killed: some leave their children."""
+    """A bridge in front of the child. Processes that it leaves behind when it ends are killed: some leave their children."""
 
     eras = ("legacy",)
 
@@ -60,11 +60,11 @@ class Bridge(servers.Server):
             return (time.monotonic() - begun) * 1000
 
     def idle(self):
-        """The server whose memory is looked at while nobody calls."""
+        """The server whose memory is measured while nobody calls."""
         return self
 
     def at_sessions(self):
-        """RSS with that many sessions (MiB), and of what it runs beside the children."""
+        """RSS with that many sessions (MiB), and of its processes other than the children."""
         with servers.Held(self, "legacy", SESSIONS, "sessions"):
             time.sleep(2)
             return self.rss_mib(), self.beside()
@@ -88,7 +88,7 @@ class Ours(Bridge):
         """Clients of three people; each has a child of its own."""
         if not self.logins:
             self.logins = [token for _ in range(0, SESSIONS, len(people.PEOPLE)) for token in people.tokens(self.origin)][:SESSIONS]
-        return self.logins[:len(people.PEOPLE)]  # one has fewer calls at once
+        return self.logins[:len(people.PEOPLE)]  # one person may run fewer calls at once
 
     def idle(self):
         return Idle(self)
@@ -107,11 +107,11 @@ class Ours(Bridge):
 
 
 class Idle(servers.InEarnest):
-    """Ours as it is started in earnest: `demo` runs a second server, which plays GitHub."""
+    """Ours in production use: `demo` runs a second server, which simulates GitHub."""
 
     def prepare(self):
         command, env = super().prepare()
-        os.chmod(self.directory, 0o711)  # the home directories of programs are there
+        os.chmod(self.directory, 0o711)  # contains the home directories of programs
         user = {"MCP_CHILD_USER": "nobody"} if os.getuid() == 0 else {}
         places = {"MCP_STATE_DIR": f"{self.directory}/state", "MCP_CHILDREN_DIR": f"{self.directory}/children"}
         return [*command, "--", *CHILD], env | user | places
@@ -150,7 +150,7 @@ def pipe(connections, *more):
 
 
 class Figures:
-    """The findings about each server, by kind."""
+    """The results for each server, by kind."""
 
     def __init__(self):
         self.of = {}
@@ -163,7 +163,7 @@ class Figures:
         return statistics.median(found) if found else None
 
     def ratio(self, server, other, *what):
-        """The median of the ratios within the rounds."""
+        """The median of the ratios in each round."""
         pairs = zip(self.of.get((server, what), []), self.of.get((other, what), []))
         found = [one / another for one, another in pairs]
         return f"{statistics.median(found):.1f}" if found else "–"
@@ -175,7 +175,7 @@ def measure(everybody, figures):
             time.sleep(1)
             figures.note(server.name, ("idle",), idle.rss_mib())
     for _ in range(ROUNDS):
-        time.sleep(1)  # until what was stopped is gone
+        time.sleep(1)  # until the stopped processes are gone
         begun = time.monotonic()
         pipe(1, "--warmup", "0", "--seconds", "0")
         alone = (time.monotonic() - begun) * 1000
@@ -190,7 +190,7 @@ def measure(everybody, figures):
             for connections in (1, 16):
                 measure_calls(everybody, figures, connections)
         for server in everybody:
-            with contextlib.suppress(SystemExit):  # as with calls
+            with contextlib.suppress(SystemExit):  # as for calls
                 rss, beside = server.at_sessions()
                 figures.note(server.name, ("sessions",), rss)
                 figures.note(server.name, ("beside",), beside)
@@ -203,7 +203,7 @@ def measure_calls(everybody, figures, connections):
         for era in server.eras:
             found = server.ask(connections, era, "--seconds", SECONDS)
             if found.get("wrong") or "per_second" not in found:
-                continue  # it is said on standard error, and left out of the table
+                continue  # reported on standard error, and omitted from the table
             figures.note(server.name, (era, "speed", connections), found["per_second"])
             figures.note(server.name, (era, "cpu", connections), found["cpu_per_10k"])
             for part in ("p50_ms", "p99_ms"):
@@ -231,7 +231,7 @@ def table(everybody, figures):
 
 
 def targets(figures):
-    """Ours: what is to be reached, and what was."""
+    """Ours: the targets and the results."""
     cpu = figures.median("ours", "legacy", "cpu", 16)
     yield "CPU s per 10,000 calls at 16", 0.5, cpu
     yield "RSS idle, MiB", 8, figures.median("ours", "idle")

@@ -28,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CRASHES = int(os.environ.get("CRASHES", "1000"))
 SLOWER = 1.2  # what a neighbour may notice: the median of their calls, over that of quiet times
 CALLS, ROUNDS, TRIES = 100, 5, 3
-# Allowance for the end: memory that the allocator keeps.
+# Allowance at the end: memory kept by the allocator.
 MARGIN_KIB, BACK_SECONDS = 8 * 1024, 15
 DECLINED = {"action": "decline"}
 WORDS = sys.argv[2:]
@@ -44,14 +44,14 @@ def seen(what, fine, said=""):
 # ---- a server in front of nasty.py ----
 
 class Bridge(Server):
-    """Our server in front of nasty.py; whatever it starts is marked in its environment."""
+    """Our server in front of nasty.py; its child processes have a marker in their environment."""
 
     def __init__(self, binary):
         super().__init__(binary, {"MCP_ALLOW": "any"})
         self.env["MCP_CHILDREN_DIR"] = f"{self.directory}/children"
         python = sys.executable
         if os.getuid() == 0:
-            # Another user, who may not come to what is root's.
+            # Another user, without access to root's files.
             self.env["MCP_CHILD_USER"] = "nobody"
             python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
         os.chmod(self.directory, 0o711)
@@ -61,7 +61,7 @@ class Bridge(Server):
         self.command += ["--env", "WHO=${user.login}", "--env", self.mark, "--", python, "-ISE", program]
 
     def processes(self):
-        """Whatever lives of what it has started, guardians included."""
+        """Its living descendants, guardians included."""
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self.is_marked(pid)]
 
     def is_marked(self, pid):
@@ -99,22 +99,22 @@ class InFrontOfUpstream(Server):
     def __exit__(self, *error):
         super().__exit__(*error)
         for upstream in self.upstreams.values():
-            upstream.communicate()  # the end of its input ends it
+            upstream.communicate()  # it ends with its input
 
 
 def person_at(origin, port, number, kind):
-    """Somebody from an address of their own: one address may not log in so often."""
+    """A person with an address of their own, because the rate of logins per address is limited."""
     source = f"127.0.{1 + number // 250}.{1 + number % 250}"
     return (kind or Caller)(Site(origin, port, source=source), number).register().log_in()
 
 
 class Caller(Person):
-    """A person with a connection that is kept."""
+    """A person with a persistent connection."""
 
     connection = None
 
     def ask(self, name="greet", arguments=None, token=None, timeout=60):
-        """The text of a call's answer, or the words of its error."""
+        """The text of a call's answer, or its error message."""
         fields, body = self.request(name, {"name": "Ada"} if arguments is None else arguments)
         if token:
             body = json.loads(body)
@@ -155,7 +155,7 @@ class Caller(Person):
         self.connection = None
 
     def leave(self):
-        """The grant ends, and with it the program."""
+        """Ends the grant, and with it the program."""
         self.close()
         form = urlencode({"token": self.refresh_token, "client_id": self.client_id})
         self.site.ask(200, "POST", f"{self.site.below}/revoke", FORM, form)
@@ -235,9 +235,9 @@ def slowdown(neighbour, callers, how, token):
 
 
 def call_on(callers, how, token):
-    """One call after the other, until somebody ends this process."""
+    """Calls one after the other, until the process is ended."""
     for caller in itertools.cycle(callers):
-        caller.connection, caller.answers = None, False  # its socket is shared with the process that started this one
+        caller.connection, caller.answers = None, False  # its socket is shared with the parent process
         try:
             caller.ask("nasty", {"how": how}, token, timeout=0.5)
         except OSError:
@@ -256,7 +256,7 @@ def check_neighbour(neighbour, callers, how="greet", token=None):
 
 
 class Base:
-    """Where the server was: memory, threads, descriptors, processes."""
+    """The server's earlier level: memory, threads, descriptors, processes."""
 
     def __init__(self, server):
         self.server, self.before, self.processes = server, server.sample(), len(server.processes())
@@ -339,7 +339,7 @@ def check_deed(server, neighbour, number, how, kind):
     seen("the next call is answered rightly", person.ask() == "Hello, Ada!")
     after = person.ask("seen", {}).split()[0]
     seen("the program goes on" if goes_on else "another program serves it", (before == after) == goes_on)
-    # Starts pause after two failures in a row: those whose program ends are many.
+    # Starts pause after two failures in a row, which programs that end cause often.
     first, count = number + (30 if how in IN_ROUNDS else 100), 1 if pattern == "done" or how in ASKING else 30
     callers = [server.person(first + more, kind) for more in range(count)]
     check_neighbour(neighbour, callers, how, token)
@@ -377,7 +377,7 @@ def check_starts(server, neighbour):
 
 
 def check_slow_ones(server, neighbour):
-    """Half a minute for one that does not read, a minute for one that does not start: at the same time."""
+    """Half a minute for one that does not read, a minute for one that does not start: in parallel."""
     print("  one that reads nothing, one that never answers initialize", flush=True)
     base = Base(server)
     deaf, mute = server.person(90), server.person(4)
@@ -398,9 +398,9 @@ def check_slow_ones(server, neighbour):
     ratios = [milliseconds(neighbour) for _ in range(ROUNDS)]
     for thread in threads:
         thread.join()
-    neighbour.close()  # which had nothing to say meanwhile
+    neighbour.close()  # which was idle meanwhile
     quiet = [milliseconds(neighbour) for _ in range(ROUNDS)]
-    ratio = min(ratios) / min(quiet)  # a minute lies between them
+    ratio = min(ratios) / min(quiet)  # a minute passes between them
     seen(f"a neighbour's calls take no more than {SLOWER} × as long", ratio <= SLOWER, f"{ratio:.2f} ×")
     said = set(found.values())
     told = all("it did not read its standard input" in words or "within 60 s" in words or words == "status 429" for words in said)
@@ -419,7 +419,7 @@ def copy_of(person):
 
 
 def check_crashes(binary):
-    """Two starts in a row are not held up, so there is one person for two."""
+    """Two starts in a row are not delayed, so there is one person for two."""
     print(f"  {CRASHES} starts that fail", flush=True)
     with Bridge(binary) as server:
         server.start()
@@ -433,7 +433,7 @@ def check_crashes(binary):
             wrong += [said for said in (person.ask(), person.ask()) if "status 7" not in said]
             person.close()
         took = time.monotonic() - started
-        neighbour.close()  # which had nothing to say meanwhile
+        neighbour.close()  # which was idle meanwhile
         seen("each is told so", not wrong, f"{took / CRASHES * 1000:.0f} ms each {wrong[:2]}")
         seen("the neighbour is served", neighbour.ask() == "Hello, Ada!")
         base.check()
@@ -472,7 +472,7 @@ UPSTREAM_DEEDS = {
 }
 # Streams without end, by the last digit of the number of the person whose standing stream is one.
 STREAMS = ("endless_event", "data_lines", "endless_comments", "empty_events", "endless_head", "header_line", "question_flood")
-# The others do not burden anybody.
+# The others cause no load.
 LOUD = (*STREAMS, *IN_ROUNDS, "large_json", "compressed", "progress_storm", "log_storm", "list_changed_storm")
 
 

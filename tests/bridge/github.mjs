@@ -1,4 +1,4 @@
-// A GitHub on loopback with people whose memberships change while it runs. Nobody has to choose who to be: `signsIn` says it.
+// A GitHub on loopback with people whose memberships change while it runs. The person is set by `signsIn`, without a page.
 import { createServer } from "node:http";
 import { once } from "node:events";
 

@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = f"{HERE}/node/node_modules/.bin"
 BINARY, VENV = map(os.path.abspath, sys.argv[1:])
 [PACKAGES] = glob.glob(f"{VENV}/lib/python3.*/site-packages")
-# Variables that may stand in the environment of a program, besides the entry's own.
+# Variables that a program's environment may contain, besides the entry's own.
 COMMON = {"PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HOME", "TMPDIR"}
 PEOPLE, PROGRAMS, SESSIONS = (1, 2), (1, 2), (1, 2)
 FAULTS = []
@@ -33,7 +33,7 @@ def seen(what, fine, said=""):
 
 
 class SeveralServers(Server):
-    """Our server in front of the three, with one isolation."""
+    """Our server in front of the three, with one isolation level."""
 
     def __init__(self, isolation):
         key = secrets.token_hex(16)
@@ -41,7 +41,7 @@ class SeveralServers(Server):
         self.env["MCP_CHILDREN_DIR"] = f"{self.directory}/children"
         python = sys.executable
         if os.getuid() == 0:
-            # Users who may not come to what is root's, one for each person.
+            # Users without access to root's files, one for each person.
             self.env["MCP_CHILD_USER"] = "200000-265535" if isolation != "shared" else "nobody"
             python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
         os.chmod(self.directory, 0o711)
@@ -64,7 +64,7 @@ class SeveralServers(Server):
         self.command += ["--servers", f"{self.directory}/servers.json"]
 
     def programs(self):
-        """The process of each program that runs: by its server's name, the pid, home and environment."""
+        """Each running program's process: by its server's name, the pid, home and environment."""
         found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -111,7 +111,7 @@ def callers(server, name):
     return found
 
 
-# Which callers share a process: those with the same part of (person, program, session).
+# Callers share a process if this part of (person, program, session) is equal.
 SHARED_BY = {
     "grant": lambda caller: caller[:2],
     "user": lambda caller: caller[:1],
@@ -172,7 +172,7 @@ def check_files(server, is_shared):
 
 
 def check_memory(server, is_shared):
-    """Checks the entities that a program keeps in a file of its home."""
+    """Checks the entities that a program stores in a file of its home."""
     by_caller = callers(server, "memory")
     for caller, client in by_caller.items():
         client.ask("create_entities", {"entities": [{"name": f"of-{caller}", "entityType": "note", "observations": ["x"]}]})
@@ -184,7 +184,7 @@ def check_memory(server, is_shared):
 
 
 def check_from_outside(server, isolation):
-    """The environments as the system shows them, whatever the program does not say of itself."""
+    """The environments according to the system, not to the programs."""
     foreign = {
         "a secret of the server": (server.env["GITHUB_CLIENT_SECRET"], "canary-of-the-server", "MCP_STATE_DIR", "MCP_ALLOW"),
         "a token": ("gho_", "mcp_at_", "mcp_rt_"),

@@ -1,4 +1,4 @@
-"""An MCP server over stdio that misbehaves, as WHO (whose number says how it starts) and its callers (tool `nasty`) want it to.
+"""An MCP server over stdio that misbehaves, at its start according to the number in WHO, and later by its callers (tool `nasty`).
 
 A call of `nasty` has the arguments {"how": one of DEEDS}. It runs while nobody else wants to: what is measured is what
 its noise costs the server.
@@ -38,7 +38,7 @@ def tell(method, **params):
 
 
 def daemonize():
-    """A grandchild in a session of its own, whose parent is gone."""
+    """A grandchild in a session of its own, whose parent has ended."""
     if os.fork() == 0:
         os.setsid()
         subprocess.Popen(SLEEP, start_new_session=True)
@@ -46,7 +46,7 @@ def daemonize():
     os.wait()
 
 
-# ---- how it starts, by the number of the person ----
+# ---- starts, by the number of the person ----
 
 def banner():
     raw(b"Welcome to the nasty server\r\n\r\n   \n\x1b[31m{not json}\n[]\n{\"jsonrpc\":\"2.0\"}\n")
@@ -79,7 +79,7 @@ STARTS = {1: banner, 2: die, 3: daemonize_and_ignore, 4: stay}
 CRASHERS = 1000  # from this number on: die at the start
 
 
-# ---- what a call has it do ----
+# ---- deeds, by the argument of the call ----
 
 def crlf(id):
     answer(id, "done", end=b"\r\n\r\n")
@@ -151,7 +151,7 @@ def ask(number):
 
 
 def request_storm(id):
-    """Five thousand requests in a second: each is to be answered."""
+    """Five thousand requests in a second: each must be answered."""
     if os.fork() == 0:
         for number in range(5_000):
             ask(number)
@@ -166,7 +166,7 @@ def request_storm(id):
 
 
 def request_flood(id):
-    """More requests than have room, while no answer is read."""
+    """More requests than fit, while no answer is read."""
     for number in range(20_000):
         ask(number)
     answer(id, "done")
@@ -217,7 +217,7 @@ def forged(id):
 
 
 def late(id):
-    """Answers when the call has been cancelled."""
+    """Answers after the call was cancelled."""
     meanwhile = []
     while b"notifications/cancelled" not in (line := INPUT.readline()):
         meanwhile.append(line)
@@ -244,7 +244,7 @@ def mute(id):
 
 
 def deaf(id):
-    """Reads nothing any more, and answers."""
+    """Stops reading, and answers."""
     answer(id, "done")
     stay()
 

@@ -1,4 +1,4 @@
-"""An MCP server over Streamable HTTP that misbehaves as its callers (tool `nasty`, argument `how`) want it to. Prints its port.
+"""An MCP server over Streamable HTTP that misbehaves by its callers' order (tool `nasty`, argument `how`). Prints its port.
 
 Each connection has a process of its own. With the argument `nasty` they all run while nobody else wants to: what is measured is what
 their noise costs the server.
@@ -26,8 +26,8 @@ FORM = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
 MODERN, LISTENED = range(600, 800), (*range(300, 400), *range(700, 800))
 BOMB = gzip.compress(b" " * (64 * MIB))
 HTML = b"<!doctype html><title>Sign in</title>"
-SEEN = tempfile.TemporaryFile("a+")  # a line for each thing that was seen, by whichever process
-# Headers that a server may be sent (lower case), beside those that its operator configured.
+SEEN = tempfile.TemporaryFile("a+")  # a line for each observation, by any process
+# Headers that a server may receive (lower case), besides those that its operator configured.
 EXPECTED = {"host", "accept", "content-type", "content-length", "user-agent", "mcp-session-id", "mcp-protocol-version", "mcp-method",
             "mcp-name", "last-event-id", "x-user", "accept-encoding", "connection", "transfer-encoding"}
 
@@ -38,7 +38,7 @@ def note(what):
 
 
 def notes():
-    """How often each thing was seen."""
+    """The number of observations of each kind."""
     size = os.fstat(SEEN.fileno()).st_size
     return Counter(os.pread(SEEN.fileno(), size, 0).decode().split())
 
@@ -134,7 +134,7 @@ class Upstream(BaseHTTPRequestHandler):
         elif params["name"] == "seen":
             self.reply(200, result(id, json.dumps(notes())))
         else:
-            self.close_connection = True  # this process is for nobody else
+            self.close_connection = True  # this process serves no other connection
             DEEDS[params["arguments"]["how"]](self, id, params)
 
 
@@ -266,7 +266,7 @@ if __name__ == "__main__":
     print(server.server_address[1], flush=True)
     if "nasty" in sys.argv:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    # Whatever it has forked goes with it.
+    # Includes its forked processes.
     os.setpgid(0, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()

@@ -1,4 +1,4 @@
-// A server that listens, and the bridge in front of something, as long as `use` runs; both are ended by their process.
+// A listening server, and the bridge in front of a target, while `use` runs; both are ended by their process ids.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as pause } from "node:timers/promises";

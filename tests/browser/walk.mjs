@@ -1,5 +1,5 @@
-// A real Chromium through consent, the simulated GitHub and back to the client: what CSP, cookies and frames do in a
-// browser is only known there. Screenshots go to the directory given.
+// A real Chromium through consent, the simulated GitHub and back to the client: the effects of CSP, cookies and frames in a
+// browser can only be tested there. Screenshots go to the given directory.
 // usage: node walk.mjs BINARY CHROMIUM DIRECTORY
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
@@ -24,12 +24,12 @@ const LOOKS = [
 
 await mkdir(directory, { recursive: true });
 const demo = await startDemo(binary);
-// A callback page that hands its answer to the page that opened it, if one did.
+// A callback page that passes its answer to the page that opened it, if there is one.
 const HAND_OVER = "<script>if (window.opener) { window.opener.postMessage(location.search, location.origin); setTimeout(() => window.close(), 500); }</script>";
 const client = createServer((_, answer) => answer.setHeader("content-type", "text/html").end(`<title>client</title>${HAND_OVER}Back at the client`)).listen(0, "127.0.0.1");
 await once(client, "listening");
 const redirectUri = `http://127.0.0.1:${client.address().port}/callback`;
-// A web client at https://client.example, which this browser finds on loopback.
+// A web client at https://client.example, which this browser resolves to loopback.
 const tls = join(directory, "tls");
 execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=client.example", "-keyout", `${tls}.key`, "-out", `${tls}.crt`], { stdio: "ignore" });
 const web = createTlsServer({ key: readFileSync(`${tls}.key`), cert: readFileSync(`${tls}.crt`) }, (_, answer) => answer.end("Back at the web client")).listen(0, "127.0.0.1");
@@ -45,7 +45,7 @@ const post = async (url, body) => (await fetch(url, { method: "POST", headers: {
 const linkFor = (redirect_uri) => linkAt(demo.origin, redirect_uri, post);
 const link = await linkFor(redirectUri);
 const otherLink = await linkAt(demo.origin, redirectUri, post, "Another program");
-// A second server that lets nobody in whom its GitHub knows.
+// A second server that admits nobody from its GitHub.
 const strict = await startDemo(binary, { MCP_ALLOW: "user:somebody-else" });
 
 /** A server that encrypts, up to the consent page: there is no GitHub behind it. Its origin, and `stop()`. */
@@ -102,8 +102,8 @@ for (const look of LOOKS) {
       assert.deepEqual(await page.context().cookies(), [], "a login leaves no cookie behind");
     });
 }
-// C8: Chromium applies a form-action policy to the whole chain of redirects behind a form; there is none, so that all of
-// these get through.
+// C8: Chromium applies a form-action policy to the whole chain of redirects after a form; there is none, so that all of
+// these work.
 walks["a web client gets its answer over https (C8)"] = () =>
   visit({ ...LOOKS[0], ignoreHTTPSErrors: true }, async (page) => {
     await page.goto(await linkFor("https://client.example/callback"));
@@ -212,7 +212,7 @@ walks["the button is dead at first, for people who were about to click elsewhere
       yes(page).evaluate((button, restart) => {
         if (restart) {
           button.style.animation = "none";
-          void button.offsetWidth; // lays the page out, so that the animation begins anew
+          void button.offsetWidth; // forces a layout, so that the animation restarts
           button.style.animation = "";
           button.style.animationPlayState = "paused";
         }
@@ -239,7 +239,7 @@ walks["two tabs log in side by side"] = () =>
 for (const look of LOOKS) {
   walks[`${look.name}: an error page explains itself`] = () =>
     visit(look, async (page) => {
-      // Chromium logs a failed load as a console error: these pages are some on purpose, so they are looked at without
+      // Chromium logs a failed load as a console error: these pages fail on purpose, so they are opened without
       // `goto`'s log.
       const error = async (name, url) => {
         const answer = await page.context().request.get(url);
@@ -253,8 +253,8 @@ for (const look of LOOKS) {
       await shoot(page, `home-${look.name}`);
     });
 }
-// Web clients (use-mcp, ChatGPT and their kind) open the login in a popup: its opener waits for a message of the callback page
-// and takes `closed` for the person's no. A Cross-Origin-Opener-Policy on any page on the way would sever the two.
+// Web clients (use-mcp, ChatGPT and similar) open the login in a popup: its opener waits for a message of the callback page
+// and takes `closed` for a refusal. A Cross-Origin-Opener-Policy on any page on the way would sever the two.
 for (const [end, answer] of [["code", yes], ["error", no]]) {
   walks[`a login in a popup reaches its opener: ${end}`] = () =>
     visit(LOOKS[0], async (opener) => {

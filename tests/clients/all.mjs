@@ -1,7 +1,7 @@
 // Real clients, each as its own program, against a `mcp-oauth-server demo` of its own.
 // usage: node all.mjs sdks BINARY RMCP-WALK
 //        node all.mjs field BINARY CHROMIUM
-// CLIENTS=rmcp,FastMCP in the environment runs those alone.
+// CLIENTS=rmcp,FastMCP in the environment runs only those.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -20,7 +20,7 @@ const scratch = await mkdtemp(join(tmpdir(), "mcp-oauth-server-clients-"));
 const configured = join(scratch, "clients.json");
 await writeFile(configured, JSON.stringify([{ client_id: "mastra", client_name: "Mastra", redirect_uris: ["http://127.0.0.1/callback"] }]));
 
-// The answer shown of a program behind the login: a file that it reads.
+// The expected answer of a program behind the login: the contents of a file that it reads.
 const files = await mkdtemp(join(tmpdir(), "mcp-oauth-server-files-"));
 await chmod(files, 0o755);
 await writeFile(join(files, "note.txt"), "from the files");
@@ -93,7 +93,7 @@ async function run({ command: [program, ...words], env: more }, origin) {
   child.stdout.on("data", (chunk) => (told += chunk));
   child.stderr.on("data", (chunk) => (said += chunk));
   const ended = await Promise.race([once(child, "close"), once(child, "error")]);
-  await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 }); // some write until they are dead
+  await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 }); // some write until they end
   return { passed: told.match(/^ok: /gm)?.length ?? 0, fine: ended[0] === 0, said: `${told}${said}${ended[0]}` };
 }
 

@@ -1,4 +1,4 @@
-// A program with a screen of its own, run in tmux: what is typed into it, and what it shows.
+// A full-screen program, run in tmux: its input and its screen contents.
 import { execFile } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";

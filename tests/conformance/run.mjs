@@ -68,7 +68,7 @@ function report({ name, status, printed, passed, failed, warned }) {
   return { passed, failed: good ? 0 : Math.max(1, failed.length) };
 }
 
-// Documents of clients are on, as they are unless it is a demo: the suite looks whether they are offered.
+// Documents of clients are enabled, as by default outside of a demo: the suite checks whether they are offered.
 const demo = await startDemo(server, { MCP_CLIENT_DOCUMENTS: "on" });
 const results = [];
 try {

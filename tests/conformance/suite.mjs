@@ -1,4 +1,4 @@
-// The official suites as programs, and what a login gives them: shared by the conformance checks.
+// The official suites as programs, and the results of a login for them: shared by the conformance checks.
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";

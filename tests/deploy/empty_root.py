@@ -1,4 +1,4 @@
-"""The static binary in an empty root directory, as in an image made from scratch: a whole login there.
+"""The static binary in an empty root directory, as in an image built from scratch, through a whole login.
 
 usage: python3 empty_root.py BINARY     Prints the size of all that is in that directory, and how long a start takes.
 """

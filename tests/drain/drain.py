@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of everything: make drain.
+"""SIGTERM during all kinds of activity: make drain.
 
 usage: python3 drain.py BINARY       (DRAIN_ROUNDS=20)
 
@@ -25,8 +25,8 @@ from rig import Person, Server  # noqa: E402
 
 ROUNDS = int(os.environ.get("DRAIN_ROUNDS", "20"))
 CALLERS, READERS, LOGINS = 12, 8, 3
-# Tools that run at the signal, in each era: how long before it they are called (seconds), and their arguments: one second,
-# and a stream of twenty notifications in two seconds. Together they are as many as one person may run.
+# Tools that run at the signal, in each era: the time of the call before it (seconds), and their arguments: one second,
+# and a stream of twenty notifications in two seconds. Together they reach the limit of one person.
 RUNNING = [(before, arguments) for before in (0.1, 0.6) for arguments in ({"interval": 1000, "count": 1}, {"interval": 100, "count": 20})]
 COUNTS, FAULTS = collections.Counter(), []
 
@@ -37,7 +37,7 @@ def request(site, method, fields, body=""):
 
 
 def body_of(said):
-    """The whole body of an answer, its framing taken off; `None` if something of it is missing."""
+    """The whole body of an answer, without its framing; `None` if it is incomplete."""
     head, end, rest = said.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
     if not end or length:
@@ -56,7 +56,7 @@ def body_of(said):
 
 
 def messages_of(said):
-    """The JSON-RPC messages of a whole answer, be it one or a stream of events; `None` if it is not whole."""
+    """The JSON-RPC messages of a complete answer, either one or a stream of events; `None` if it is incomplete."""
     body = body_of(said)
     if body is None:
         return None
@@ -92,7 +92,7 @@ class Round:
             COUNTS[what] += 1
 
     def call(self, person, keep):
-        """Calls again and again until the server takes no more connections."""
+        """Calls repeatedly until the server accepts no more connections."""
         data, line = request(self.site, "POST", *person.request("greet", {"name": "Ada"})), None
         while True:
             try:
@@ -105,7 +105,7 @@ class Round:
                 continue
             sent = time.monotonic()
             said = read_answer(line)
-            # The signal is sent after this is set, so whoever was earlier was earlier.
+            # The signal is sent after this is set, so requests sent before it precede the signal.
             before = self.signalled is None or sent < self.signalled
             messages = messages_of(said)
             right = messages and messages[-1].get("result", {}).get("content", [{}])[0].get("text") == "Hello, Ada!"
@@ -118,7 +118,7 @@ class Round:
                 line = None
 
     def prepare(self, modern, arguments):
-        """The bytes of a call of the tool that takes its time."""
+        """The bytes of a call of the slow tool."""
         fields, body = self.runner.request("start-notification-stream", arguments)
         if not modern:
             fields, message = self.runner.session(), json.loads(body)
@@ -140,7 +140,7 @@ class Round:
         self.fault(f"{what}: {told} of {arguments['count']} notifications, then {messages[-1]}: {said[-200:]}")
 
     def read(self, line):
-        """A stream of no call, which must end with a whole chunk."""
+        """A stream outside of calls, which must end with a complete chunk."""
         said = b""
         try:
             while piece := line.recv(65536):
@@ -152,7 +152,7 @@ class Round:
             self.fault(f"a stream was cut: {said[-100:]}")
 
     def run(self):
-        # People of their own: of one person, ten programs have a token at GitHub at once.
+        # People of their own: each person has ten tokens at GitHub at once.
         logins = [Person(self.site, 100 + number).register() for number in range(LOGINS)]
         begun = [person.begin() for person in logins]
         streams = []
@@ -189,7 +189,7 @@ class Round:
             thread.join()
         for half in halves:
             half.close()
-        # The last of the tools ends two seconds after the signal at most; what is above that is the machine's.
+        # The last of the tools ends two seconds after the signal at most; the rest is due to the machine.
         if status != 0 or took > 4:
             self.fault(f"it ended with status {status} after {took:.1f} s")
         self.server.start()
@@ -199,7 +199,7 @@ class Round:
         return took
 
     def outlast(self):
-        """Tools that run for longer than a stopping server waits: their callers read why there is no result."""
+        """Tools that run for longer than a stopping server waits: their callers get an error with the reason."""
         lines = []
         for modern in (True, False):
             line = self.site.connect(timeout=15)

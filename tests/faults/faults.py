@@ -1,4 +1,4 @@
-"""Faults of disk, clock and files under a running server, and what client and operator see: make faults.
+"""Faults of disk, clock and files under a running server, and their effects on client and operator: make faults.
 
 usage: python3 faults.py BINARY      (a dynamically linked one: Debian's faketime moves its clock)
 
@@ -21,7 +21,7 @@ ROWS, FAULTS = [], []
 
 
 def row(fault, client, operator):
-    """One line of the table: what happened, and what both saw. `None` for what was not seen."""
+    """One line of the table: the fault, and the views of client and operator. `None` for no effect."""
     ROWS.append((fault, client, operator))
     if client is None or operator is None:
         FAULTS.append(fault)
@@ -29,7 +29,7 @@ def row(fault, client, operator):
 
 
 def says(site, expected, method, target, fields=None, body=None):
-    """A status and words that are in the answer."""
+    """A status, and words that the answer must contain."""
     status, words = expected
     _, text = site.ask(status, method, target, fields, body)
     if words not in text:
@@ -48,13 +48,13 @@ def refused_login(person, expected):
 
 
 def line(server, words):
-    """The line of the log that the operator sees, without its time and what differs from run to run."""
+    """The line in the operator's log, without its time and the parts that differ between runs."""
     found = server.wait_for_log(words)
     return found and " ".join(part for part in found.split()[1:] if not part.startswith(("request=", "peer=")))
 
 
 def does_not_start(server, more=None):
-    """The outcome of a start that fails: status and last line."""
+    """The outcome of a failed start: status and last line."""
     run = subprocess.run(server.command, env={**server.env, **(more or {})}, capture_output=True, text=True, timeout=20)
     return run.returncode, run.stderr.strip().splitlines()[-1] if run.stderr.strip() else ""
 
@@ -69,7 +69,7 @@ PAGE = (503, "This server cannot save your login")
 
 
 def attempt(seen):
-    """Two lookers at one thing: a surprise is a `None` and a line of output."""
+    """Compares two views: a surprise is a `None` and a line of output."""
     try:
         return seen()
     except Surprise as surprise:
@@ -89,7 +89,7 @@ def full_disk(binary):
             with open(f"{server.state}/filler", "wb", buffering=0) as filler:
                 while fills(filler):
                     pass
-            # The space that the table had set aside is used up first.
+            # The space that the table had reserved is used up first.
             for _ in range(2000):
                 try:
                     refresh(other, UNAVAILABLE)
@@ -104,7 +104,7 @@ def full_disk(binary):
             seen = attempt(lambda: revoke() and other.call(401) and "503, to try again; its tokens are dead at once (401)")
             row("disk full: a revocation", seen, line(server, "store.failed"))
             os.remove(f"{server.state}/filler")
-            # It need not have been a moment: what waits to be written is written before the end.
+            # A longer fault is no different: waiting deletions are written before the end.
             server.stop()
             server.start()
             row("space is free again, and a restart", attempt(lambda: person.refresh() and other.call(401) and "200; what was revoked stays dead"), line(server, "serving"))
@@ -172,7 +172,7 @@ def removed_key(binary):
 # ---- volumes ----
 
 def volumes(binary):
-    """Faults of network volumes and Kubernetes; volume.c makes them."""
+    """Faults of network volumes and Kubernetes, simulated by volume.c."""
     with Server(binary) as server:
         lacks = f"{server.directory}/volume.so"
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "volume.c")
@@ -182,7 +182,7 @@ def volumes(binary):
             [*server.command, *words], env=server.env, capture_output=True, text=True, timeout=20)
 
         def served(volume, words, person=None):
-            """A start on such a volume: what a client and the operator see."""
+            """A start on such a volume: the views of client and operator."""
             server.env["VOLUME"] = volume
             checked = command("check").returncode == 0
             server.start()
@@ -241,7 +241,7 @@ def clock(binary):
         for name, offset in [("an hour", "-1h"), ("a day", "-25h")]:
             set_clock(offset)
             row(f"clock {name} back: call, refresh, login", attempt(lambda: person.call() and person.refresh().call() and person.log_in().call() and "200"), "nothing")
-        # Records written a day back count as right by now; the newest record is to be of the time that the restart does not know.
+        # Records written a day back are valid by now; the newest record is to be of the time that is unknown to the restart.
         set_clock("+0")
         person.refresh()
         server.stop()
@@ -254,7 +254,7 @@ def clock(binary):
         server.stop()
         server.start()
         row("clock an hour back: restart", attempt(lambda: person.refresh().call() and "200"), line(server, "serving"))
-        # The grant of `first` has turned since: an older token is no more alive than before.
+        # The grant of `first` has rotated since: an older token is as invalid as before.
         old = Person(server.site)
         old.client_id, old.refresh_token = person.client_id, first
         row("clock an hour back: a refresh token that was replaced", attempt(lambda: refresh(old, (400, "invalid_grant"))), line(server, "grant.ended"))

@@ -34,17 +34,17 @@ from rig import FORM, JSON, Person, Server, Site, Surprise, free_port, start_git
 
 SECONDS = int(os.environ.get("REPLICAS_SECONDS", "30"))
 REPLICAS = 3
-# The time in which Redis may not have written a change yet under `everysec` when it is killed (seconds): it waits as long for the disk.
+# The maximum age of a change that Redis may not have written yet under `everysec` when it is killed (seconds): it may wait for the disk.
 LOST = 2.5
-# How long a network is cut (seconds).
+# The duration of a network failure (seconds).
 CUT = 8
-# How many grants are copied.
+# The number of copied grants.
 MANY = 800
 PREFIX = "{mcp-oauth}:"
 
 
 class Namespace:
-    """A network of the store's own: a cable leads there, which can be pulled out. Then packets vanish, and nobody is told."""
+    """A network of the store's own, behind a virtual cable that can be unplugged. Then packets vanish without an error."""
 
     def __init__(self):
         number = os.getpid()
@@ -73,7 +73,7 @@ class Namespace:
         self.inside("link", "set", "lo", "up")
         self.inside("address", "add", f"{self.address}/30", "dev", self.far)
         self.mend()
-        # Else the kernel soon says that nobody answers there.
+        # Otherwise the kernel soon reports that no host answers there.
         hardware = json.loads(self.inside("-json", "link", "show", self.far))[0]["address"]
         self.ip("neighbour", "replace", self.address, "lladdr", hardware, "dev", self.near, "nud", "permanent")
         self.before = ["ip", "netns", "exec", self.name]
@@ -81,7 +81,7 @@ class Namespace:
 
     def __exit__(self, *_):
         if shutil.which("ip"):
-            subprocess.run(["ip", "netns", "delete", self.name], capture_output=True)  # and the cable, if they were made
+            subprocess.run(["ip", "netns", "delete", self.name], capture_output=True)  # and the cable, if they were created
 
     def cut(self):
         self.inside("link", "set", self.far, "down")
@@ -91,7 +91,7 @@ class Namespace:
 
 
 class Store:
-    """A Valkey or Redis server that keeps what it is told, on a Unix socket and a port, in a network of its own if there is one."""
+    """A persistent Valkey or Redis server, on a Unix socket and a port, in a network of its own if there is one."""
 
     def __init__(self, directory, fsync, network=None):
         self.socket, self.port = f"{directory}/store.sock", free_port()
@@ -115,13 +115,13 @@ class Store:
         return subprocess.run([command, "-s", self.socket, *words], input=text, capture_output=True, text=True).stdout.strip()
 
     def commands(self):
-        """How often each command was given since the start."""
+        """The number of calls of each command since the start."""
         lines = (line.split(":", 1) for line in self.ask("info", "commandstats").splitlines() if line.startswith("cmdstat_"))
         return collections.Counter({name[8:]: int(rest.split("=")[1].split(",")[0]) for name, rest in lines})
 
 
 class Site3:
-    """The replicas, and a person's way to one of them."""
+    """The replicas, and a person's connection to one of them."""
 
     def __init__(self, binary, directory, store, public_port, more=None):
         key = f"{directory}/key"
@@ -155,19 +155,19 @@ class Site3:
 
 
 def own(person, site):
-    """The way of this person to a replica: from an address of their own, since what one address may do is limited."""
+    """The connection of this person to a replica: from an address of their own, because the limits are per address."""
     return Site(site.origin, site.port, source=f"127.0.1.{person.number % 200 + 1}")
 
 
 def status(site, method, target, fields, body):
-    """The status of the answer and how long it took; 0 if there was none."""
+    """The status of the answer and its time; 0 if there was none."""
     started = time.monotonic()
     try:
         response = site.open(method, target, fields, body)
         text = response.read().decode()
     except OSError:
         return 0, "", time.monotonic() - started
-    except Exception as error:  # half an answer of a killed replica
+    except Exception as error:  # a truncated answer of a killed replica
         return 0, str(error), time.monotonic() - started
     return response.status, text, time.monotonic() - started
 
@@ -190,7 +190,7 @@ def revoke_status(person, site):
 
 
 def people(site, count, first=0):
-    """As many people, of whom each has logged in."""
+    """This number of people, all logged in."""
     group = [Person(site, number) for number in range(first, first + count)]
     for person in group:
         person.site = own(person, site)
@@ -204,7 +204,7 @@ def must(holds, what):
 
 
 def until(seconds, what, holds):
-    """Waits until it holds, and gives how long that took; `what` is wrong if it takes more than so many seconds."""
+    """Waits until a condition holds, and returns the time that took; a fault `what` is recorded if it takes more than the given seconds."""
     started = time.monotonic()
     while not holds():
         must(time.monotonic() < started + seconds, what)
@@ -229,7 +229,7 @@ http {
 
 
 def example(name, replicas):
-    """An example of docs/deploy, with our replicas for its own."""
+    """An example of docs/deploy, with our replicas in place of its servers."""
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/deploy", name)) as file:
         text = file.read()
     for number, server in enumerate(replicas.servers):
@@ -239,7 +239,7 @@ def example(name, replicas):
 
 
 class Balancer:
-    """A load balancer in front of the replicas, as long as the block runs."""
+    """A load balancer in front of the replicas, for the duration of the block."""
 
     def __init__(self, directory, replicas, port, command, config):
         path = f"{directory}/balancer.conf"
@@ -261,14 +261,14 @@ class Balancer:
 
 
 def shares(replicas, work):
-    """How many requests to the endpoint each replica got by `work`."""
+    """The number of requests to the endpoint that each replica got during `work`."""
     count = lambda: [server.log().count("rpc=tools/call") for server in replicas.servers]  # noqa: E731
     before = count()
     work()
     deadline = time.monotonic() + 5
     while (after := count()) == before and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.2)  # the log is written behind the answer
+    time.sleep(0.2)  # the log is written after the answer
     return [now - then for now, then in zip(count(), before)]
 
 
@@ -330,7 +330,7 @@ def revocation(replicas):
 
 
 class Link:
-    """A way to the store that can be cut: then it swallows everything, and nobody is told."""
+    """A proxy to the store that can be cut: then it swallows everything without an error."""
 
     def __init__(self, store):
         self.target, self.whole, self.listener = (store.address, store.port), threading.Event(), socket.create_server(("127.0.0.1", 0))
@@ -357,7 +357,7 @@ class Link:
 
 
 class CutOff:
-    """Two replicas that reach the store by a way that can be cut."""
+    """Two replicas that reach the store through such a proxy."""
 
     def __init__(self, replicas, address, port):
         env = replicas.env | {"MCP_STORE": f"redis://{address}:{port}/0"}
@@ -367,7 +367,7 @@ class CutOff:
 
 
 def partition(replicas, name, address, port, way, first):
-    """Two replicas lose the store under load, and hear nothing of a revocation at another."""
+    """Two replicas lose the store under load, and miss a revocation at another."""
     with CutOff(replicas, address, port) as cut_off:
         person, *group = people(cut_off.any(), 25, first)
         for server in cut_off.servers * 10:
@@ -382,7 +382,7 @@ def partition(replicas, name, address, port, way, first):
             until(5, "revoked, and alive behind a partition after 5 s", lambda: call_status(person, server.site)[0] != 200)
             must((answer := call_status(person, server.site)[0]) == 503, f"an answer without the store: {answer}")
         refused = time.monotonic() - started
-        # The requests that were under way have had their answers after this.
+        # The outstanding requests have been answered after this.
         time.sleep(1.5)
         healthy, load.seen = load.seen, collections.Counter()
         while time.monotonic() < started + CUT:
@@ -406,7 +406,7 @@ def partition(replicas, name, address, port, way, first):
 
 
 def costs(replicas, store):
-    """Commands to the store, those of scripts included; the sweep's and the listener's left out."""
+    """Commands to the store, those of scripts included; the sweep's and the listener's excluded."""
     sweeps = {"zrangebyscore", "zrevrangebyscore", "ping", "info", "subscribe", "select", "command|docs", "command"}
     site = replicas.servers[0].site
 
@@ -492,8 +492,8 @@ def paused(replicas, store):
 
 
 def storm(replicas, store, fsync):
-    """Refreshes at any replica, while replicas and the store are killed. What is undone must have been answered within LOST seconds
-    before the store was killed, and under `always` nothing may be."""
+    """Refreshes at any replica, while replicas and the store are killed. A lost refresh must have been answered within LOST seconds
+    before the store was killed, and under `always` there must be none."""
     group = people(replicas.servers[0].site, 30, 400)
     revoked, lost, undone, answered = {}, [], [], {}
     counts, kills, killed_at, stopped = collections.Counter(), collections.Counter(), [], threading.Event()
@@ -570,7 +570,7 @@ def storm(replicas, store, fsync):
 
 
 def copy(server, source, target, until=None):
-    """Status and words of `store copy`, which is killed when `until` holds."""
+    """Status and output of `store copy`, which is killed when `until` holds."""
     command = [*server.command, "store", "copy", "--from", source, "--to", target]
     process = subprocess.Popen(command, env=server.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while until and not until():
@@ -582,7 +582,7 @@ def copy(server, source, target, until=None):
 
 
 def tag(key_file, grant, text):
-    """The end of a record, as docs/replicas.md has it: the first key's hash of the grant's id and of all before the tag."""
+    """The end of a record, as described in docs/replicas.md: the first key's hash of the grant's id and of everything before the tag."""
     with open(key_file) as file:
         key = base64.urlsafe_b64decode(next(line for line in file if not line.startswith("#")).strip() + "=")
     parts = (part.encode() for part in ("store record", grant, text))
@@ -592,7 +592,7 @@ def tag(key_file, grant, text):
 
 
 def forged(replicas, store):
-    """With the store alone nobody becomes another person; the key makes a record good."""
+    """With access to the store alone nobody can become another person; the key makes a record valid."""
     person, victim = people(replicas.servers[0].site, 2, 650)
     user, other = (583231 + each.number for each in (person, victim))
     grant = store.ask("zrangebylex", f"{PREFIX}by_user", f"[{user}:", f"({user};").split(":")[1]
@@ -617,7 +617,7 @@ def forged(replicas, store):
 
 
 def rotation(replicas):
-    """A new key, in the order of docs/replicas.md: at each step each replica serves what any of them has written."""
+    """A new key, in the order of docs/replicas.md: at each step each replica accepts the values that any of them has written."""
     group, path = people(replicas.any(), 4, 670), replicas.env["MCP_OAUTH_KEY_FILE"]
     with open(path) as file:
         old = file.read()
@@ -635,7 +635,7 @@ def rotation(replicas):
 
 
 def multiply(ask, number, key_file):
-    """Makes so many more grants like the one that there is."""
+    """Creates this number of further grants like the existing one."""
     entry, end = ask("zrange", f"{PREFIX}by_end", "0", "0", "withscores").splitlines()
     user, old = entry.split(":")
     record = ask("get", f"{PREFIX}grant:{old}").rsplit(" ", 1)[0]
@@ -649,7 +649,7 @@ def multiply(ask, number, key_file):
 
 
 def copies(binary, store):
-    """Grants move from the file to the store and back; a copy is killed half-way, and made again."""
+    """Grants are moved from the file to the store and back; a copy is killed half-way, and repeated."""
     url, ask = f"unix://{store.socket}?db=1", lambda *words, text=None: store.ask("-n", "1", *words, text=text)
     count = lambda: int(ask("zcard", f"{PREFIX}by_end"))  # noqa: E731
     with Server(binary, {"MCP_ALLOW": "any"}) as server:
@@ -702,7 +702,7 @@ def copies(binary, store):
 
 
 def demo(binary, nginx, report):
-    """The process that clients are given in place of one server: it takes the same environment, and writes the same log."""
+    """The process that clients use in place of one server: it takes the same environment, and writes the same log."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     port = int(os.environ["MCP_LISTEN"].rsplit(":", 1)[1])
@@ -723,7 +723,7 @@ def demo(binary, nginx, report):
     messages = [sum(" rpc=" in line for line in log) for log in logs.values()]
     with open(report, "a") as file:
         file.write(f"requests by replica: {requests}, of which messages with a token: {messages}\n")
-    # One log, in the order in which nginx saw the answers.
+    # One log, in the order of the answers at nginx.
     for port in order:
         while logs[port]:
             line = logs[port].pop(0)

@@ -1,4 +1,4 @@
-"""A soak: a hundred people and a thousand sessions against one server for SOAK_SECONDS, as a bad network would have it.
+"""A soak: a hundred people and a thousand sessions against one server for SOAK_SECONDS, as over a bad network.
 
 usage: python3 soak.py BINARY        (SOAK_SECONDS=600, SOAK_SEED=1, SOAK_STARTING=15: more for a busy machine)
 
@@ -36,17 +36,17 @@ CHANCE = random.Random(int(os.environ.get("SOAK_SEED", "1")))
 USERS, SESSIONS_EACH = 100, 10
 CALLS_AT_ONCE, CALLS_EACH, READERS_AT_ONCE, LOGINS_AT_ONCE, ENDS_AT_ONCE = 28, 6, 120, 4, 16
 STARTING = int(os.environ.get("SOAK_STARTING", "15"))  # seconds over which the sessions begin
-PAUSE = 40  # seconds that a session rests between two things it does, on average half
+PAUSE = 40  # seconds that a session rests between two actions, on average half
 REPLAY_EVENTS = 128
 REPLAY_TIME = 300  # finished streams are kept that long: only then is memory expected to be flat
-# A tool's answer when this process, which is GitHub too, was kept from answering.
+# A tool's answer if this process, which is GitHub as well, was too slow.
 GITHUB_IS_SLOW = ["Too many calls to GitHub are running: try again in a moment", "GitHub did not answer: try again later"]
-STALL = 5  # seconds for which this process stood still; half of the server's deadline for a head
+STALL = 5  # seconds for which this process was suspended; half of the server's deadline for a head
 FLAT_KIB_PER_MINUTE = 512  # the steepest slope of RSS that still counts as flat
 
 
 class Figures:
-    """Counters, and the first of each kind of finding in words."""
+    """Counters, and the first finding of each kind as text."""
 
     def __init__(self):
         self.counts = collections.Counter()
@@ -75,7 +75,7 @@ class Answer:
         self.reader, self.writer, self.status, self.fields = reader, writer, status, fields
 
     async def pieces(self):
-        """The body as it comes. Raises IncompleteReadError where it is cut off."""
+        """The body in chunks as they arrive. Raises IncompleteReadError if it is cut off."""
         if "chunked" not in self.fields.get("transfer-encoding", ""):
             length = int(self.fields.get("content-length", "0"))
             if length:
@@ -90,7 +90,7 @@ class Answer:
         return b"".join([piece async for piece in self.pieces()]).decode()
 
     async def events(self):
-        """Each whole event as (id, data); comments are passed over."""
+        """Each complete event as (id, data); comments are skipped."""
         rest = b""
         async for piece in self.pieces():
             *whole, rest = (rest + piece).split(b"\n\n")
@@ -104,7 +104,7 @@ class Answer:
             FIGURES.finding("unexpected", f"a stream ended inside of an event: {rest[:80]}")
 
     def drop(self):
-        """Leaves: politely or with a reset."""
+        """Disconnects: cleanly or with a reset."""
         if CHANCE.random() < 0.5:
             self.writer.transport.abort()
         else:
@@ -140,7 +140,7 @@ async def send(port, method, target, fields=None, body=b"", source="127.0.0.1"):
 # ---- GitHub ----
 
 class GitHub:
-    """As much of GitHub as the server asks for. A code and a token say whose they are."""
+    """The part of GitHub that the server uses. Codes and tokens contain their user."""
 
     async def serve(self, reader, writer):
         try:
@@ -180,19 +180,19 @@ class GitHub:
 # ---- people ----
 
 class User:
-    """A person with one grant. `epoch` counts their logins: what began before the last may fail."""
+    """A person with one grant. `epoch` counts their logins: actions that began before the last one may fail."""
 
     def __init__(self, number, server):
         self.number, self.login, self.server = number, f"user-{number}", server
         self.epoch, self.access, self.refresh_token = 0, None, None
-        # An address of their own: logins have a limit for each.
+        # An address of their own: logins are limited per address.
         self.source = f"127.0.{1 + number // 250}.{1 + number % 250}"
         self.changing = asyncio.Lock()
         self.calls = asyncio.Semaphore(CALLS_EACH)
         self.ready = asyncio.Event()
 
     async def log_in(self):
-        """Authorize, consent, GitHub, token: what a browser and a client do."""
+        """Authorize, consent, GitHub, token: the requests of a browser and a client."""
         origin, client_id = self.server.origin, self.server.client_id
         location, cookie, verifier = await self.walk(login.to_github(origin, client_id))
         callback = login.at_github(location, f"code-{self.number}-{secrets.token_hex(8)}")
@@ -203,7 +203,7 @@ class User:
         self.ready.set()
 
     async def walk(self, steps):
-        """Sends the requests of a part of the login; its result."""
+        """Sends the requests of a part of the login; returns its result."""
         said = None
         while True:
             try:
@@ -254,7 +254,7 @@ BROKEN = (Surprise, OSError, asyncio.IncompleteReadError, TimeoutError)
 # ---- sessions ----
 
 class Ended(Exception):
-    """The session was ended on purpose, by a revocation or a DELETE: whatever happens to what it did is right."""
+    """The session was ended on purpose, by a revocation or a DELETE: any outcome of its requests is correct."""
 
 
 class Session:
@@ -301,7 +301,7 @@ class Session:
             pass
 
     async def delete(self):
-        """Ends it; what comes after is answered 404."""
+        """Ends it; later requests are answered 404."""
         self.server.live.pop(self.id, None)
         if self.epoch != self.user.epoch:
             return
@@ -319,7 +319,7 @@ class Session:
         FIGURES.count("deletes")
 
     async def run(self):
-        """A life: begins, does this and that, is deleted or goes on until its grant ends."""
+        """The life of a session: begins, performs random actions, is deleted or continues until its grant ends."""
         await self.begin()
         doings = 3 * [self.greet] + 2 * [self.whoami, self.intrude, self.read, self.stream]
         while not self.over() and not self.server.closing():
@@ -346,7 +346,7 @@ class Session:
             raise results[0]
 
     async def call(self, name, arguments):
-        """A tool's result, as one JSON body or off a stream."""
+        """A tool's result, as one JSON body or from a stream."""
         request = self.request("tools/call", {"name": name, "arguments": arguments})
         async with await self.ask(200, "POST", request) as answer:
             if answer.fields["content-type"].startswith("text/event-stream"):
@@ -377,7 +377,7 @@ class Session:
         return FIGURES.count("plain calls")
 
     async def intrude(self):
-        """Another user's session is as unknown as none."""
+        """Another user's session gets the same answer as an unknown one."""
         others = [each for each in self.server.live.values() if each.user is not self.user]
         if not others:
             return
@@ -388,7 +388,7 @@ class Session:
             FIGURES.count("intrusions refused")
 
     async def read(self):
-        """The session's own stream, on which nothing but the priming event is due."""
+        """The session's GET stream, on which only the priming event is expected."""
         async with self.server.readers:
             if self.over():
                 raise Ended
@@ -414,7 +414,7 @@ class Session:
                 answer.drop()
 
     async def stream(self):
-        """A call that says much; its stream is dropped and taken up again."""
+        """A call with many messages; its stream is dropped and resumed."""
         async with self.user.calls, self.server.calls:
             if self.over():
                 raise Ended
@@ -423,11 +423,11 @@ class Session:
 
 
 class Reading:
-    """The reading of one call's stream: what came, and whether that was right."""
+    """The reading of one call's stream: the received events, and whether they were correct."""
 
     def __init__(self, session):
         self.session, self.server = session, session.server
-        # One in ten says more than is kept, and faster than its reader comes back.
+        # One in ten sends more than is kept, and faster than its reader returns.
         self.long = CHANCE.random() < 0.1
         self.count = 200 if self.long else CHANCE.randint(20, 120)
         self.interval = 5 if self.long else CHANCE.randint(5, 60)
@@ -456,7 +456,7 @@ class Reading:
             FIGURES.count("resumes")
 
     async def take(self, answer):
-        """Reads on, to the end or for a while; says whether it left by itself."""
+        """Reads on, to the end or for a while; returns whether it disconnected itself."""
         leave_after = CHANCE.randint(1, 60) if CHANCE.random() < 0.6 else None
         first, seen = True, 0
         try:
@@ -484,14 +484,14 @@ class Reading:
             self.stream = stream
         if stream != self.stream:
             return FIGURES.finding("crossed", f"{self.name()}: event {event_id} on stream {self.stream}")
-        if not data:  # primes: it names the place from which the stream goes on
+        if not data:  # the priming event: its id is where the stream resumes
             if number != self.last:
                 FIGURES.finding("unexpected", f"{self.name()}: primed with {event_id} after {self.last}")
             return None
         if number <= self.last:
             return FIGURES.finding("duplicates", f"{self.name()}: event {event_id} after {self.last}")
         if number != self.last + 1:
-            # The latest REPLAY_EVENTS are kept: what is missing must be older, and missed while nobody read.
+            # The latest REPLAY_EVENTS are kept: missing events must be older, and missed while nobody read.
             if first and self.long and number <= self.count + 1 - (REPLAY_EVENTS - 1):
                 FIGURES.count("aged out of the ring, as promised", number - self.last - 1)
             else:
@@ -515,7 +515,7 @@ class Reading:
 # ---- the server ----
 
 class Server:
-    """The process, what is known of it, and what the clients share."""
+    """The process, its measurements, and the state that the clients share."""
 
     def __init__(self, binary):
         self.binary, self.directory = binary, tempfile.mkdtemp(prefix="mcp-oauth-server-soak-")
@@ -591,7 +591,7 @@ class Server:
                 FIGURES.count("stalls of this process")
 
     def was_cut_off(self, error):
-        """Whether a request that began while this process stood still was given up by the server, as it should."""
+        """Whether the server gave up a request that began while this process was suspended, as it should."""
         unanswered = isinstance(error, (asyncio.IncompleteReadError, OSError))
         return unanswered and time.monotonic() - self.stalled < 30
 
@@ -618,7 +618,7 @@ async def be_client(user, delay):
 
 
 async def leave(session):
-    """After a finding: gives the session's place back, so that no later finding follows from it."""
+    """After a finding: frees the session's place, so that no later finding follows from it."""
     if session.id and not session.deleted:
         try:
             await session.delete()
@@ -627,7 +627,7 @@ async def leave(session):
 
 
 async def change_grants(users):
-    """A refresh twice a second, a revocation every five."""
+    """A refresh twice a second, a revocation every five seconds."""
     server, turn = users[0].server, 0
     await server.rest(STARTING)
     while not server.closing():
@@ -640,7 +640,7 @@ async def change_grants(users):
 
 
 async def settle(server, base):
-    """Waits for extra workers and connections to go; the last sample."""
+    """Waits for extra workers and connections to end; returns the last sample."""
     for _ in range(45):
         _, _, threads, descriptors, _ = server.sample()
         if threads <= base[2] and descriptors <= base[3]:
@@ -650,15 +650,15 @@ async def settle(server, base):
 
 
 def slope(values, by):
-    """How much `values` rise with each of `by`, by least squares."""
+    """The slope of `values` over `by`, by least squares."""
     mean, middle = sum(values) / len(values), sum(by) / len(by)
     spread = sum((each - middle) ** 2 for each in by)
     return sum((at - middle) * (value - mean) for at, value in zip(by, values)) / spread if spread else 0.0
 
 
 def growth_of(samples, warm):
-    """KiB a minute: as measured, and without what the events of the last REPLAY_TIME explain, which are kept on purpose and
-    are more or fewer as the machine has time for this process."""
+    """KiB a minute: as measured, and without the part explained by the events of the last REPLAY_TIME, which are kept on purpose and whose
+    number depends on the speed of the machine."""
     if len(warm) < 2:
         return 0.0, 0.0
     times, values = [each[0] / 60 for each in warm], [each[1] for each in warm]
@@ -707,7 +707,7 @@ async def main(binary):
 def report(server, times, status):
     base, loaded, ended, last = times
     running = [each for each in server.samples if loaded <= each[0] <= ended - 30]
-    # Flat is judged once as many finished streams are forgotten as are added.
+    # Flatness is judged once finished streams are forgotten as fast as they are added.
     warm_from = loaded + (REPLAY_TIME + 30 if SECONDS > REPLAY_TIME + 120 else SECONDS / 2)
     warm = [each for each in running if each[0] >= warm_from]
     measured, growth = growth_of(server.samples, warm)

@@ -30,7 +30,7 @@ def run(*command):
 
 
 def make(folder, name):
-    """A certificate for localhost, signed by itself, and its key."""
+    """A self-signed certificate for localhost, and its key."""
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     made = run("openssl", "req", "-x509", *key, "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost",
                "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem")
@@ -39,14 +39,14 @@ def make(folder, name):
 
 
 def install(folder, name):
-    """As renewals do it: each file appears whole, one after the other."""
+    """Like a renewal: each file appears complete, one after the other."""
     for end in ("key", "pem"):
         shutil.copy(f"{folder}/{name}.{end}", f"{folder}/new")
         os.rename(f"{folder}/new", f"{folder}/live.{end}")
 
 
 def pin(folder, name):
-    """Chromium's name for this certificate's key."""
+    """Chromium's identifier for this certificate's key."""
     public = run("openssl", "x509", "-in", f"{folder}/{name}.pem", "-noout", "-pubkey").stdout
     return base64.b64encode(hashlib.sha256(ssl.PEM_cert_to_DER_cert(
         public.replace("PUBLIC KEY", "CERTIFICATE"))).digest()).decode()
@@ -57,7 +57,7 @@ def curl(server, folder, name, *more):
 
 
 def chromium_opens(binary, server, folder, name):
-    """Whether Chromium, which trusts this key alone, shows the page."""
+    """Whether Chromium, which trusts only this key, shows the page."""
     said = run(binary, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/chromium-{name}",
                f"--ignore-certificate-errors-spki-list={pin(folder, name)}", "--dump-dom", f"{server.site.origin}/")
     return "/mcp" in said.stdout
@@ -82,7 +82,7 @@ def main():
             answer = curl(server, folder, "first", "--tlsv" + version, "--tls-max", version)
             seen(f"curl with TLS {version}, and ALPN http/1.1", answer.returncode == 0 and "accepted http/1.1" in answer.stderr)
         for version in ("1.0", "1.1"):
-            # OpenSSL would not even ask, so it is told to.
+            # OpenSSL would refuse this by itself, so that is disabled.
             old = ("--tlsv" + version, "--tls-max", version, "--ciphers", "DEFAULT@SECLEVEL=0")
             answer = curl(server, folder, "first", *old)
             seen(f"TLS {version} is refused by the server", answer.returncode == 35 and "(IN), TLS alert" in answer.stderr)

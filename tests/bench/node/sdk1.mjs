@@ -1,4 +1,4 @@
-// The TypeScript SDK 1.x as its own examples set it up: Express, a session for each client, and one token.
+// The TypeScript SDK 1.x in the configuration of its own examples: Express, a session for each client, and one token.
 // usage: PEER_TOKEN=… node sdk1.mjs PORT
 import { randomUUID } from "node:crypto";
 import { requireBearerAuth } from "@modelcontextprotocol/sdk/server/auth/middleware/bearerAuth.js";

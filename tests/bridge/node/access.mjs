@@ -1,5 +1,5 @@
-// Access rules before server-everything and the example of the library: who sees and may call what, asked by the official SDKs of both
-// eras, as a table; then memberships that end, and rules that change.
+// Access rules in front of server-everything and the example of the library: the items that each person sees and may call, by the
+// official SDKs of both eras, as a table; then memberships that end, and rules that change.
 // usage: node access.mjs SERVER EXAMPLE
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
@@ -39,7 +39,7 @@ async function start(program, args, github, more) {
     PATH: process.env.PATH, MCP_LISTEN: `127.0.0.1:${port}`, MCP_STATE_DIR: state, MCP_ALLOW: "any", GITHUB_CLIENT_ID: "access",
     GITHUB_CLIENT_SECRET: "secret".repeat(6), GITHUB_URL: github.url, GITHUB_API_URL: `${github.url}/api/v3`, ...more,
   };
-  if (process.getuid() === 0) env.MCP_CHILD_USER = "nobody"; // who may not come to what is root's
+  if (process.getuid() === 0) env.MCP_CHILD_USER = "nobody"; // a user without access to root's files
   const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   child.stderr.on("data", (chunk) => (log += chunk));
@@ -115,7 +115,7 @@ const CLIENTS = {
   },
 };
 
-// SDK 2 keeps a list for as long as the server says, which is a minute.
+// SDK 2 caches a list for the time that the server declares, which is a minute.
 const FRESH = { cacheMode: "refresh" };
 
 const ARGUMENTS = {
@@ -211,7 +211,7 @@ async function all(url, bearer) {
     if (offered[capability]) things[kind] = list ? await list(client) : ["completable-prompt"];
   }
   await client.close();
-  // It wants to be called as a task of 2025-11-25, which SDK 1 keeps to even here, where it is served without.
+  // It is declared as a task of 2025-11-25, which SDK 1 insists on even here, where it is served without.
   things.tool = things.tool.filter((name) => name !== "simulate-research-query");
   return things;
 }

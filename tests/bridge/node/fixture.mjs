@@ -1,5 +1,5 @@
-// The server that the conformance suites and the matrix need, in no SDK's words: `answer(method, params, call)`. `call` is one request of a
-// client: { notify, ask, refuse, changed, closeStream, token, capabilities, signal, rewind }.
+// The server that the conformance suites and the matrix need, independent of any SDK: `answer(method, params, call)`. `call` is one
+// request of a client: { notify, ask, refuse, changed, closeStream, token, capabilities, signal, rewind }.
 import { setTimeout as pause } from "node:timers/promises";
 
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
@@ -201,7 +201,7 @@ const METHODS = {
   "prompts/get": ({ name, arguments: given = {} }, call) => PROMPTS[name]?.[1](given, call) ?? call.invalid(`no prompt ${name}`),
   "resources/list": () => ({ resources: RESOURCES.map(({ uri, mimeType }) => ({ uri, name: uri.slice("test://".length), mimeType })) }),
   "resources/read": ({ uri }, call) => read(uri, call),
-  // One a page.
+  // One per page.
   "resources/templates/list": ({ cursor = "page-0" }) => {
     const page = Number(cursor.slice("page-".length));
     const next = page + 1 < TEMPLATES.length ? { nextCursor: `page-${page + 1}` } : {};

@@ -1,4 +1,4 @@
-// Clients of both eras, by the official SDKs, before peers of both eras, through the bridge: what works, as a table.
+// Clients of both eras, by the official SDKs, in front of peers of both eras, through the bridge: the working features, as a table.
 // usage: node matrix.mjs SERVER      MATRIX=progress,log runs some of the rows
 import { strict as assert } from "node:assert";
 import { setTimeout as pause } from "node:timers/promises";
@@ -140,7 +140,7 @@ const ROWS = {
     const seen = [];
     hear("notifications/resources/updated", ({ params }) => void seen.push(params.uri));
     await watch({ resourceSubscriptions: [WATCHED] });
-    // The peer may hear of it a moment later.
+    // The peer may receive it a moment later.
     await eventually(async () => (await call("test_touch"), await pause(100), seen.length > 0), "nothing was told");
     assert.equal(seen[0], WATCHED);
   },

@@ -34,7 +34,7 @@ function fixture() {
     watched: () => (broadcast?.resourceUpdated(WATCHED), server.sendResourceUpdated({ uri: WATCHED })),
   };
   const callOf = ({ mcpReq, http }) => {
-    // Answers of the rounds before travel with the client.
+    // The answers of earlier rounds are sent along by the client.
     const known = { ...(mcpReq.requestState() ?? {}), ...(mcpReq.inputResponses ?? {}) };
     return {
       notify: (method, params) =>

@@ -1,4 +1,4 @@
-"""A FastMCP server over HTTP with what the conformance suites ask for and FastMCP offers.
+"""A FastMCP server over HTTP with the features that the conformance suites test, as far as FastMCP has them.
 
 usage: fastmcp_server.py PORT
 """

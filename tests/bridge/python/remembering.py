@@ -1,4 +1,4 @@
-"""A FastMCP server on standard input and output that says what it is and keeps what it is told in its memory."""
+"""A FastMCP server on standard input and output that reports its process and keeps notes in its memory."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""FastMCP's client, which opens a browser and listens for the callback by itself, in both eras.
+"""FastMCP's client, which opens a browser and listens for the callback itself, in both eras.
 
 usage: python walk.py ORIGIN, with a browser in BROWSER
 """
@@ -12,7 +12,7 @@ from fastmcp.client.auth import OAuth
 
 
 async def walk(origin, mode, version):
-    """Logs in, lists and calls; then connects once more with the tokens it has."""
+    """Logs in, lists and calls; then connects again with the same tokens."""
     auth = OAuth(client_name="FastMCP", callback_timeout=60)
     async with Client(f"{origin}/mcp", auth=auth, mode=mode) as client:
         assert client.protocol_version == version, client.protocol_version
@@ -36,5 +36,5 @@ async def main(origin):
     await walk(origin, "auto", "2026-07-28")
 
 
-os.environ["BROWSER"] += " %s &"  # & lets webbrowser return at once, as a desktop does
+os.environ["BROWSER"] += " %s &"  # & lets webbrowser return at once, as on a desktop
 asyncio.run(main(sys.argv[1]))

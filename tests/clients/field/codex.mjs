@@ -1,4 +1,4 @@
-// Codex CLI: registers, opens the browser, keeps its login, and calls tools for the programs that embed it.
+// Codex CLI: registers, opens the browser, stores its login, and calls tools for the programs that embed it.
 // usage: node codex.mjs [TOOL ARGUMENTS ANSWER] ORIGIN, with a browser in BROWSER and a home of its own
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";

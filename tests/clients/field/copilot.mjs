@@ -1,4 +1,4 @@
-// GitHub Copilot CLI: logs in with /mcp auth; only a model may make it call a tool.
+// GitHub Copilot CLI: logs in with /mcp auth; tools are called only by a model, so none is called.
 // usage: node copilot.mjs ORIGIN, with a browser in BROWSER and a home of its own
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";

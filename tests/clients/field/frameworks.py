@@ -1,4 +1,4 @@
-"""The MCP clients of two Python frameworks for agents: pydantic-ai and openai-agents. No model is asked.
+"""The MCP clients of two Python frameworks for agents: pydantic-ai and openai-agents. No model is used.
 
 usage: python frameworks.py pydantic-ai|openai-agents ORIGIN, with a browser in BROWSER that prints where it ends
 """
@@ -15,7 +15,7 @@ REDIRECT_URI = "http://localhost:9/callback"
 
 
 class Keeper:
-    """The state of an MCP client between requests, in memory, and the person at its side."""
+    """The state of an MCP client between requests, in memory, and its user."""
 
     tokens = client = link = None
 

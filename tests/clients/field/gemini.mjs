@@ -1,4 +1,4 @@
-// Gemini CLI: asks HEAD /mcp for the challenge, logs in with /mcp auth; only a model may make it call a tool.
+// Gemini CLI: sends HEAD /mcp for the challenge, logs in with /mcp auth; tools are called only by a model, so none is called.
 // usage: node gemini.mjs ORIGIN, with a browser in BROWSER and a home of its own
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// @mastra/mcp, which does not register: its client is one of the operator's file MCP_CLIENTS.
+// @mastra/mcp, which does not register: its client is configured in the operator's file MCP_CLIENTS.
 // usage: node mastra.mjs ORIGIN, with a browser in BROWSER and the client's id in CLIENT_ID
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";

@@ -1,4 +1,4 @@
-// The official TypeScript SDK 1.10, which knows no protocol version after 2024-11-05 and gives up on any other.
+// The official TypeScript SDK 1.10, which supports no protocol version after 2024-11-05 and rejects any other.
 // usage: node old-sdk.mjs ORIGIN
 import { strict as assert } from "node:assert";
 import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js";

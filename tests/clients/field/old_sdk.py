@@ -1,4 +1,4 @@
-"""The official Python SDK 1.8, which knows no protocol version after 2024-11-05 (over Streamable HTTP) and gives up on any other.
+"""The official Python SDK 1.8, which supports no protocol version after 2024-11-05 (over Streamable HTTP) and rejects any other.
 
 usage: python old_sdk.py ORIGIN, with a browser in BROWSER that prints where it ends
 """
@@ -19,7 +19,7 @@ REDIRECT_URI = "http://localhost:9/callback"
 
 
 async def log_in(origin):
-    """An access token. This version has no OAuth of its own: programs that use it bring theirs, as here."""
+    """An access token. This version has no OAuth of its own: programs that use it implement that themselves, as here."""
     verifier = secrets.token_urlsafe(32)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     async with httpx.AsyncClient() as http:

@@ -1,4 +1,4 @@
-// opencode: logs in with `mcp auth`; only a model may make it call a tool.
+// opencode: logs in with `mcp auth`; tools are called only by a model, so none is called.
 // usage: node opencode.mjs ORIGIN, with a browser in BROWSER and a home of its own
 import { strict as assert } from "node:assert";
 import { execFileSync } from "node:child_process";

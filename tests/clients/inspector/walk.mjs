@@ -1,4 +1,4 @@
-// MCP Inspector's command line, which opens a browser and listens for the callback by itself, in both eras.
+// MCP Inspector's command line, which opens a browser and listens for the callback itself, in both eras.
 // usage: node walk.mjs ORIGIN, with a browser in BROWSER
 import { strict as assert } from "node:assert";
 import { execFile } from "node:child_process";

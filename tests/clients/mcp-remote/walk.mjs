@@ -1,5 +1,5 @@
-// mcp-remote, which gives local programs a remote server on stdio, and opens a browser and listens for the callback by itself.
-// usage: node walk.mjs ORIGIN, with a browser in BROWSER; node walk.mjs 0.1.2 ORIGIN for that version, which knows no protocol
+// mcp-remote, which connects local programs to a remote server over stdio, and opens a browser and listens for the callback itself.
+// usage: node walk.mjs ORIGIN, with a browser in BROWSER; node walk.mjs 0.1.2 ORIGIN for that version, which supports no protocol
 // version after 2024-11-05
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
@@ -56,7 +56,7 @@ class Local {
 
   async end() {
     const ended = once(this.child, "exit");
-    if (old) this.child.kill(); // it stays when its input ends
+    if (old) this.child.kill(); // it does not end with its input
     else this.child.stdin.end();
     await ended;
   }

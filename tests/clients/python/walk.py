@@ -56,7 +56,7 @@ class Forms(HTMLParser):
             self.button = None
 
     def yes(self):
-        """The form that says yes, with what it sends."""
+        """The form for consent, with its fields."""
         for form in self.forms:
             for button in form["buttons"]:
                 if re.match(r"\s*(approve|allow|authorize|continue|sign in)", button["text"], re.I):
@@ -66,7 +66,7 @@ class Forms(HTMLParser):
 
 
 async def log_in(link):
-    """Plays the person and the browser; returns the callback's parameters."""
+    """Simulates the person and the browser; returns the callback's parameters."""
     async with httpx.AsyncClient() as browser:
         answer = await browser.get(link)
         for _ in range(12):

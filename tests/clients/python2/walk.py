@@ -19,7 +19,7 @@ REDIRECT_URI = "http://localhost:9/callback"
 
 
 class Keeper:
-    """The state of an MCP client between requests, in memory, and the person at its side."""
+    """The state of an MCP client between requests, in memory, and its user."""
 
     tokens = client = link = None
     logins = 0

@@ -1,4 +1,4 @@
-// A person with a browser: opens the link, reads the forms off the pages, says yes, and is sent on to the client.
+// A person with a browser: opens the link, parses the forms of the pages, consents, and is redirected to the client.
 import { strict as assert } from "node:assert";
 
 const ENTITIES = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&#x27;": "'", "&amp;": "&" };

@@ -138,7 +138,7 @@ for (const [name, step] of Object.entries(steps)) {
   } catch (error) {
     failed++;
     console.error(`FAILED: ${name}\n`, error);
-    break; // each step stands on the one before
+    break; // each step depends on the one before
   }
 }
 const log = await demo.stop();

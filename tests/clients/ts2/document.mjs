@@ -1,4 +1,4 @@
-// The official TypeScript SDK 2.x as a client that registers nowhere: its id is the URL of a document that describes it.
+// The official TypeScript SDK 2.x as a client without registration: its id is the URL of a document that describes it.
 // usage: node document.mjs BINARY CERTIFICATES, in the network that ../document.sh makes
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
@@ -118,7 +118,7 @@ await runSteps({
       assert.deepEqual(await page(`https://${host}.example/client.json`), { status: 400, text }, host);
     }
     assert.deepEqual(asked.map(({ headers }) => headers.host), ["editor.example", "moved.example"]);
-    // The stranger was reached and not believed; where one address is not public, none is tried.
+    // The stranger was connected to and not trusted; if one address is not public, none is tried.
     assert.deepEqual(connections, ["1.1.1.1", "1.1.1.1", "1.1.1.1"]);
   },
   "the server saw no registration": async () => {
