@@ -73,8 +73,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub const STREAMS: usize = 256;
 /// Bodies above [`UNCHECKED_BODY_BYTES`], whose senders are known, all together (bytes).
 pub const LARGE_BODY_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
-/// Large bodies of one user at once: fewer than all their connections, so that no few users hold all of the above.
-pub const LARGE_BODIES_PER_USER: usize = 2;
+/// Large bodies of one user whose calls are not over: fewer than [`CALLS_PER_USER`], so that no few users hold all of the above.
+pub const LARGE_BODIES_PER_USER: usize = 4;
 
 // ---- the door for a trusted proxy ----
 

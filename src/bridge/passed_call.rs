@@ -82,6 +82,8 @@ struct PassedCall {
     calls: Arc<PassedCalls>,
     /// Its place in its user's limit.
     place: Held<Subject>,
+    /// The first request's parts of bounded supplies: its text is kept while the peer works on it, also by a parked call.
+    _held: Option<Arc<dyn Send + Sync>>,
     owner: GrantId,
     /// The client's declared capabilities.
     capabilities: ClientCapabilities,
@@ -116,6 +118,7 @@ impl PassedCall {
         Arc::new(PassedCall {
             calls,
             place,
+            _held: context.held(),
             owner: context.principal().grant,
             capabilities: *context.client(),
             operation: context.call().operation,

@@ -124,8 +124,8 @@ pub struct Responder {
     /// The memory budget for a large answer.
     unread: Option<Share>,
     witness: Option<Arc<dyn Witness>>,
-    /// The request's parts of bounded supplies, until it is answered.
-    held: Option<Arc<dyn Send + Sync>>,
+    /// The request's parts of bounded supplies, until it is answered; also for a call that keeps the request's text longer.
+    pub held: Option<Arc<dyn Send + Sync>>,
 }
 
 /// The door's end: waits for the answer.

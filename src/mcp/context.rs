@@ -45,6 +45,11 @@ impl Context {
         &self.exchange.call
     }
 
+    /// The request's parts of bounded supplies. To be kept by a backend that keeps the request's text after it has dropped this.
+    pub(crate) fn held(&self) -> Option<Arc<dyn Send + Sync>> {
+        self.exchange.held.clone()
+    }
+
     /// The caller.
     pub fn principal(&self) -> &Principal {
         &self.exchange.call.principal

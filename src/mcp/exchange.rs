@@ -104,6 +104,8 @@ pub(super) fn outcome(reply: &Reply) -> CallOutcome {
 pub(super) struct Exchange {
     pub(super) call: Call,
     pub(super) dialect: Box<dyn Dialect>,
+    /// The request's parts of bounded supplies (M17): the text of its parameters is kept as long as the call.
+    pub(super) held: Option<Arc<dyn Send + Sync>>,
     /// The task that the call has become, and its place until the call is over. Set once.
     task: OnceLock<(Arc<Task>, Held)>,
     /// Guards the phase of the answer: pending, stream, over.
@@ -133,11 +135,11 @@ impl Exchange {
         responder: Responder,
         stream: Option<Arc<EventStream>>,
     ) -> Arc<Exchange> {
-        let (task, witness) = (OnceLock::new(), responder.witness());
+        let (task, witness, held) = (OnceLock::new(), responder.witness(), responder.held.clone());
         if let Some(events) = stream {
             responder.respond(Response::new(202));
             let state = Mutex::new(State { phase: Phase::Shared(events), witness });
-            return Arc::new(Exchange { call, dialect, task, state });
+            return Arc::new(Exchange { call, dialect, held, task, state });
         }
         Arc::new_cyclic(|this: &Weak<Exchange>| {
             let this = Weak::clone(this);
@@ -147,7 +149,7 @@ impl Exchange {
                 }
             });
             let state = Mutex::new(State { phase: Phase::Pending(responder), witness });
-            Exchange { call, dialect, task, state }
+            Exchange { call, dialect, held, task, state }
         })
     }
 

@@ -119,11 +119,8 @@ impl Publisher {
     /// Passes on a log message that belongs to no call, unchanged, to the sessions (up to 2025-11-25) that want its level.
     pub fn forward_log(&self, level: Level, params: &RawValue) {
         let message = jsonrpc::notification("notifications/message", Some(&params));
-        for session in self.sessions() {
-            if session.wants_log(level) && !session.standalone.is_crowded() {
-                session.standalone.publish(&message);
-            }
-        }
+        let takes = |session: &&Arc<Session>| session.wants_log(level) && !session.standalone.is_crowded();
+        self.sessions().iter().filter(takes).for_each(|session| session.standalone.publish(&message));
     }
 
     /// The notifications that the clients of this publisher have asked for.

@@ -2,6 +2,7 @@
 
 use super::rig::{modern_peer, rig_at_upstream};
 use super::*;
+use crate::base::clock;
 
 /// Asks two questions, and repeats unanswered ones. The result repeats what arrived.
 fn asking(message: &Value) -> Vec<String> {
@@ -295,4 +296,27 @@ fn progress_after_an_answer_has_the_token_of_the_request_that_brought_it() {
     let messages = ask(json!({ "token": "second", "requestState": state, "inputResponses": answers }));
     let report = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1.10,"progressToken":"second"}}"#;
     assert!(messages.contains(&report.to_owned()), "{messages:?}");
+}
+
+/// M17: the memory of a message is accounted for as long as its text is kept: while the answer streams, and while the call is parked.
+#[test]
+fn a_call_holds_the_share_of_its_request_until_it_is_over() {
+    let rig = rig(usual);
+    let begin = |name: &str| {
+        let (share, (responder, waiter)) = (Arc::new(()), Responder::pair());
+        let call = modern("tools/call", json!({ "name": name }));
+        let rest = rig.mcp.handle(call, principal(1), responder.holding(Arc::clone(&share) as _));
+        rest.into_iter().for_each(|rest| rest());
+        (share, waiter)
+    };
+    let held = |share: &Arc<()>| Arc::strong_count(share) > 1;
+    let (streaming, waiter) = begin("hang");
+    waiter.run_slow_hook();
+    let _stream = waiter.wait(clock::instant() + limits::ASK).expect("its head");
+    let (parked, waiter) = begin("ask");
+    waiter.wait(clock::instant() + limits::ASK).expect("the question");
+    until(|| rig.mcp.counts().calls == 1);
+    assert!(held(&streaming) && held(&parked));
+    rig.mcp.end_grant(principal(1).grant, None);
+    until(|| !held(&streaming) && !held(&parked));
 }
