@@ -1,4 +1,4 @@
-//! A server with one tool of one's own, behind "Sign in with GitHub". Try it: `cargo run --example hello_tool -- demo`.
+//! A server with one tool, behind "Sign in with GitHub". Try it: `cargo run --example hello_tool -- demo`.
 
 use std::process::ExitCode;
 

@@ -74,7 +74,7 @@ pub(super) fn tools() -> Vec<Tool> {
             |context, _: NoArguments| {
                 let question = elicit("user_name", "What is your name?", ("name", "string"));
                 let answer: Answer = context.ask(question)?;
-                let _ = context.become_task()?; // a client that takes none waits
+                let _ = context.become_task()?; // a client that takes no tasks waits
                 wait(context, Duration::from_millis(200))?;
                 Ok(format!("Hello, {}!", answer.field("name")))
             },

@@ -1,6 +1,6 @@
 //! The tools, prompts and resources that the official conformance suite calls (`@modelcontextprotocol/conformance`), and an
-//! example of what a handler can do. One handler serves both eras: what it asks of the client is asked on the call's own
-//! stream up to 2025-11-25, and by ending the call with the question in 2026-07-28.
+//! example of the features of a handler. One handler serves both eras: its questions to the client are sent on the call's own
+//! stream up to 2025-11-25, and end the call in 2026-07-28 (MRTR).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// The suite's server.
 ///
 /// # Errors
-/// None that can happen: what is offered is fixed.
+/// None in practice: tools, prompts and resources are fixed.
 pub(crate) fn server() -> Result<ToolServer, BuildError> {
     let mut builder = ToolServer::builder("conformance", "1.0.0").lists_change();
     let tools = [contents(), both_eras(), questions(), rounds(), changes(), tasks::tools()];
@@ -143,7 +143,7 @@ fn sample(key: &str, prompt: &str, max_tokens: u32) -> InputRequest {
     InputRequest::sampling(key, &json!({ "messages": [message], "maxTokens": max_tokens }))
 }
 
-/// An elicitation with these properties, whatever the answer is.
+/// An elicitation of a form with these properties; any answer is accepted.
 fn form(name: &'static str, description: &'static str, properties: Value) -> Tool {
     tool(name, description).handler(move |context, _: NoArguments| {
         let schema = json!({ "type": "object", "properties": properties });
@@ -287,7 +287,7 @@ fn ask_name(context: &Context, _: NoArguments) -> Result<String, CallError> {
 
 fn changes() -> Vec<Tool> {
     vec![
-        // Not the suite's: `make conformance` follows its challenge.
+        // Not a tool of the suite: `make conformance` follows its challenge.
         tool("scoped", "Needs a scope of its own")
             .scopes("conformance:more")
             .handler(|_, _: NoArguments| Ok("more")),

@@ -1,7 +1,7 @@
-//! Access to the parts of a server: the rule that holds for a caller, applied to lists and calls of both eras here and nowhere else.
-//! Subscriptions (`legacy`, `modern`) and tasks (`modern`) ask for the rule where they are served.
+//! Access to the parts of a server: the only place that applies the caller's access rule to lists and calls, in both eras.
+//! Subscriptions (`legacy`, `modern`) and tasks (`modern`) check the rule where they are served.
 //!
-//! A call that the rule does not open has the error of a call to what does not exist, whether it exists or not.
+//! A call that the rule does not open is answered with the error for a subject that does not exist.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::base::identity::Principal;
 use crate::http::CallOutcome;
 
 impl Core {
-    /// The rule that holds for a caller. One that opens nothing if the rules have changed since the caller was let in.
+    /// The rule that applies to a caller. One that opens nothing if the rules have changed since the caller was admitted.
     pub(super) fn access(&self, caller: &Principal) -> Arc<AccessRule> {
         let rule = self.settings.access.rules().rule_for(Who::from(caller));
         rule.unwrap_or_else(|| Arc::new(AccessRule::closed()))
@@ -30,10 +30,10 @@ impl Core {
             && (!rule.read_only || self.settings.backend.is_read_only(caller, tool) == Some(true))
     }
 
-    /// Whether a call is open to its caller. May block where the rule is about tools that change nothing.
+    /// Whether a call is open to its caller. May block if the rule opens read-only tools only.
     ///
     /// # Errors
-    /// The reference to be completed cannot be read.
+    /// The reference of a completion is malformed.
     pub(super) fn opens(&self, call: &Call) -> Result<bool, Error> {
         let Call { access, subject, principal, .. } = call;
         let backend = &self.settings.backend;
@@ -67,10 +67,10 @@ impl Core {
     }
 }
 
-/// The outcome, in the log, of a call that a rule closes.
+/// The logged outcome of a call that a rule closes.
 pub(super) const CLOSED: CallOutcome = CallOutcome::ProtocolError("closed_by_rule");
 
-/// The error of a call to what does not exist.
+/// The error of a call whose subject does not exist.
 pub(super) fn absent(call: &Call) -> Error {
     match call.operation {
         Operation::CallTool => unknown("tool", &call.subject),
@@ -84,7 +84,7 @@ pub(super) fn absent(call: &Call) -> Error {
     }
 }
 
-/// A result with those entries of a list alone that its caller may use. An entry that cannot be read is none of them.
+/// A list with only those entries that its caller may use. An entry that cannot be read is removed.
 pub(super) fn filtered(call: &Call, reply: Reply) -> Result<Reply, Error> {
     let rule = &call.access;
     match call.operation {
@@ -127,7 +127,7 @@ fn retain(reply: Reply, member: &'static str, is_open: impl Fn(&ListEntry) -> bo
     reply.without(member).with(member, &entries)
 }
 
-/// Whether a tool with these annotations says that it changes nothing.
+/// Whether these annotations declare a tool as read-only.
 pub(crate) fn is_read_only(annotations: &Value) -> bool {
     annotations.get("readOnlyHint") == Some(&Value::Bool(true))
 }
@@ -142,7 +142,7 @@ pub(super) fn no_resource(uri: &str) -> Error {
     Error::new(Error::RESOURCE_NOT_FOUND, "Resource not found").with_data(&json!({ "uri": uri }))
 }
 
-/// There is nothing of this name whose arguments could be completed.
+/// There is no prompt or resource template of this name for a completion.
 pub(super) fn unknown_reference() -> Error {
     Error::invalid_params("Unknown prompt or resource template")
 }

@@ -87,10 +87,10 @@ fn string_length(text: &str) -> usize {
     text.bytes().position(ends).unwrap_or(text.len())
 }
 
-/// The members that a type reads by name: none if it is no struct.
+/// The members that a type reads by name; none unless it is a struct.
 pub(super) fn members<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut members: &'static [&'static str] = &[];
-    let _ = T::deserialize(Probe(&mut members)); // never a value: the probe notes the names and fails
+    let _ = T::deserialize(Probe(&mut members)); // always an error: the probe records the names and fails
     members
 }
 

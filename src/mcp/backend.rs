@@ -31,17 +31,17 @@ pub trait Backend: Send + Sync {
     fn connect(&self, _publisher: Publisher) {}
 
     /// Called when a caller has set another log level or subscribed to other resources: see [`Publisher::interests`]. Not called
-    /// when a caller has gone. Must not block.
+    /// when a caller's session or stream ends. Must not block.
     fn interests_changed(&self, _caller: &Principal) {}
 
     /// Whether [`Backend::description`] and, if `operation` is one, [`Backend::call`] return at once: the thread of the client's
     /// connection then runs them, without a worker. They must not wait for I/O. `subject` is the tool, prompt or URI. A call that
-    /// is wrongly taken for quick delays its own client only.
+    /// is wrongly classified as quick delays its own client only.
     fn is_quick(&self, _caller: &Principal, _operation: Option<Operation>, _subject: &str) -> bool {
         false
     }
 
-    /// Whether calls are passed on to another process, so that to serve a quick one takes next to nothing here.
+    /// Whether calls are passed on to another process, so that a quick one costs almost nothing in this one.
     fn passes_on(&self) -> bool {
         false
     }
@@ -49,13 +49,13 @@ pub trait Backend: Send + Sync {
     /// The rules for calls of a tool; `None` if there are none, or the tool is unknown.
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>>;
 
-    /// Whether a tool is declared as one that changes nothing (`readOnlyHint`); `None` if that is not known. Asked where the operator's
-    /// rules open only such tools to the caller: those of which it is not known are closed.
+    /// Whether a tool is declared as read-only (`readOnlyHint`); `None` if that is unknown. Used if the operator's rules open only such
+    /// tools to the caller: unknown ones are closed.
     fn is_read_only(&self, _caller: &Principal, _tool: &str) -> Option<bool> {
         None
     }
 
-    /// Called before a call of a tool of which that is not known, to find it out. May block.
+    /// Called before a call of a tool for which [`Backend::is_read_only`] is unknown, to look it up. May block.
     fn look_up(&self, _caller: &Principal, _tool: &str) {}
 
     /// The subject of a call in the backend's own spelling, for the log: a tool or a prompt by its name, a resource by its URI
@@ -70,7 +70,7 @@ pub trait Backend: Send + Sync {
     }
 
     /// Whether the backend keeps state for each session. If so, a session that this server has dropped (after a restart, or unused)
-    /// is unknown from then on; otherwise it starts anew under its id.
+    /// is unknown from then on; otherwise it is restarted under its id.
     fn keeps_sessions(&self) -> bool {
         false
     }
@@ -78,7 +78,7 @@ pub trait Backend: Send + Sync {
     /// Removes the state of a grant that has ended.
     fn end_grant(&self, _grant: GrantId) {}
 
-    /// Called before the server stops: ends what no running call needs, and begins nothing new.
+    /// Called before the server stops: ends everything that no running call needs, and starts nothing new.
     fn close(&self) {}
 
     /// Called when the server stops: ends everything. Waits up to `patience`.

@@ -16,12 +16,12 @@ pub(super) struct Budgets {
     pub(super) kept: Arc<Quota<Subject>>,
 }
 
-/// One user's parts of them.
+/// One user's shares of the budgets.
 #[derive(Clone, Debug)]
 pub(super) struct Shares {
-    /// Events that were sent and not read.
+    /// Events that were sent but not read yet.
     pub(super) unread: Share,
-    /// Events that `Last-Event-ID` can ask for again.
+    /// Events that are kept for `Last-Event-ID`.
     pub(super) replay: Share,
     /// Subscriptions, and results of tasks.
     pub(super) kept: Share,
@@ -45,7 +45,7 @@ impl Budgets {
     }
 }
 
-/// The rate of sessions and streams that a user opens: they stay behind, unlike calls.
+/// The rate at which a user opens sessions and streams, which outlast their request, unlike calls.
 pub(super) fn openings() -> RateLimit<Subject> {
     RateLimit::new(limits::OPENINGS, Duration::from_secs(60))
 }

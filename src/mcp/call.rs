@@ -43,7 +43,7 @@ impl Operation {
         self.method().ends_with("/list")
     }
 
-    /// Whether it may ask the client for more (MRTR, "Supported Requests").
+    /// Whether it may ask the client for input (MRTR, "Supported Requests").
     pub fn may_ask(self) -> bool {
         matches!(self, Operation::CallTool | Operation::GetPrompt | Operation::ReadResource)
     }
@@ -77,8 +77,8 @@ pub struct Call {
     pub(super) access: Arc<AccessRule>,
     pub(super) client: ClientCapabilities,
     pub(super) progress_token: Option<RequestId>,
-    /// Tripped when the result is no longer wanted, and once the client has left the stream that brought it. After the end of the
-    /// call it means nothing.
+    /// Tripped when the result is no longer wanted, and also when the client disconnects from a stream that has delivered it. It has no
+    /// meaning after the end of the call.
     pub(super) cancel: CancelToken,
 }
 
@@ -118,9 +118,9 @@ pub enum Level {
     Error,
     /// A component failed.
     Critical,
-    /// Act now.
+    /// Immediate action is required.
     Alert,
-    /// Nothing works.
+    /// The system is unusable.
     Emergency,
 }
 
@@ -165,11 +165,11 @@ impl Capability {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Declared")]
 pub struct ClientCapabilities(
-    /// One bit each. A part of sealed session ids: what a bit means must not change.
+    /// One bit each. A part of sealed session ids: the meaning of a bit must not change.
     pub(super) u8,
 );
 
-/// A member that is there declares a capability, an empty object included.
+/// A member that is present declares a capability, also if it is an empty object.
 #[derive(Deserialize)]
 struct Declared {
     sampling: Option<IgnoredAny>,
@@ -189,7 +189,7 @@ impl TryFrom<Declared> for ClientCapabilities {
             Some(Value::Array(elements)) if elements.is_empty() => Ok(false),
             Some(_) => Err(format!("{name} must be an object")),
         };
-        // An empty object means forms, as it did before there were URLs.
+        // An empty object means forms, as before the URL mode existed.
         let mode = |mode| has("elicitation", &declared.elicitation, mode);
         let forms = mode("form")? || !mode("url")?;
         let bits = [
@@ -220,7 +220,7 @@ impl ClientCapabilities {
         self.0 & ClientCapabilities::bit(capability) != 0
     }
 
-    /// Whether the client takes a task for the result of a call (2026-07-28 only).
+    /// Whether the client supports tasks in place of results (2026-07-28 only).
     pub fn takes_tasks(&self) -> bool {
         self.0 & ClientCapabilities::TASKS != 0
     }
@@ -235,7 +235,7 @@ impl Serialize for Capability {
 /// A question to the client. Its JSON is that of MRTR: method and params.
 #[derive(Clone, Debug, Serialize)]
 pub struct InputRequest {
-    /// Names the question within its call: the same in every round.
+    /// The id of the question within its call: the same in every round.
     #[serde(skip)]
     pub key: String,
     /// The capability that the client needs; determines the method.
@@ -280,7 +280,7 @@ pub enum CallError {
     InputRequired(Vec<InputRequest>),
     /// The client lacks a capability that the call needs.
     MissingCapability(Capability),
-    /// The call can only be a task, and the client takes none.
+    /// The call can only be a task, and the client does not support tasks.
     TaskRequired,
     /// The result is no longer wanted.
     Cancelled,

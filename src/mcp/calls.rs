@@ -97,7 +97,7 @@ impl Calls {
         }
     }
 
-    /// Ends every call with an error in these words, and lets no further one begin.
+    /// Ends every call with an error with this text, and refuses further ones.
     pub(super) fn close(&self, why: &'static str) {
         self.running.lock().closed = Some(why);
         self.all().iter().for_each(|(_, exchange)| exchange.give_up(why));

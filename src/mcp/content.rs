@@ -28,7 +28,7 @@ impl Content {
         Content::new("image", [("data", base64.into().into()), ("mimeType", mime_type.into())])
     }
 
-    /// A sound: its bytes in base64 and its media type.
+    /// Audio: its bytes in base64 and its media type.
     pub fn audio(base64: impl Into<String>, mime_type: &str) -> Content {
         Content::new("audio", [("data", base64.into().into()), ("mimeType", mime_type.into())])
     }

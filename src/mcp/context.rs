@@ -1,4 +1,4 @@
-//! One call as handlers and backends see it, and the messages that they can send to its client before it ends.
+//! The interface of one call for handlers and backends, and the messages that they can send to its client before it ends.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
-/// A call as a handler or a backend sees it. Dropped without [`Context::complete`], the call fails with an internal error. The
+/// A call, for its handler or backend. Dropped without [`Context::complete`], the call fails with an internal error. The
 /// call counts among its user's running calls until the context is dropped: drop it once the call is complete.
 pub struct Context {
     pub(super) exchange: Arc<Exchange>,
@@ -60,7 +60,7 @@ impl Context {
         &self.exchange.call.client
     }
 
-    /// A value of the request's `_meta`, if it is a `T`: under an own key, or under `traceparent`, `tracestate` and `baggage`, with
+    /// A value of the request's `_meta`, if it is a `T`: under a key of your own, or under `traceparent`, `tracestate` and `baggage`, with
     /// which calls to other services join the client's trace (W3C Trace Context).
     pub fn meta<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         self.call().params.object("_meta").ok()?.read(key).ok()?
@@ -73,9 +73,9 @@ impl Context {
         self.exchange.cancelled()
     }
 
-    /// Makes the call a task, if its client takes tasks and there is room for one more. Returns whether it is one now. The
+    /// Makes the call a task, if its client supports tasks and there is room for one more. Returns whether it is one now. The
     /// client gets the handle of the task and asks for the result later. Questions to the client should come before: those of
-    /// a task wait until the client looks, see [`super::TaskSupport::ByHandler`].
+    /// a task wait until the client polls it, see [`super::TaskSupport::ByHandler`].
     ///
     /// # Errors
     /// [`CallError::Cancelled`] if the result is no longer wanted.
@@ -199,15 +199,15 @@ impl Context {
         serde_json::from_str(self.exchange.dialect.round()?.remembered()?.get()).ok()
     }
 
-    /// Whether a question ends this request, and the client comes back with the answers in another (2026-07-28).
+    /// Whether a question ends this request, so that the client sends the answers in another one (2026-07-28).
     pub fn has_rounds(&self) -> bool {
         self.exchange.dialect.round().is_some()
     }
 
-    /// Keeps `value` for the next round, should this one end with a question. It travels with the client, sealed.
+    /// Keeps `value` for the next round, if this one ends with a question. It is a part of the sealed `requestState`.
     ///
     /// # Errors
-    /// [`Error::INTERNAL`] if `value` cannot be JSON.
+    /// [`Error::INTERNAL`] if `value` cannot be serialized as JSON.
     pub fn remember(&self, value: &impl Serialize) -> Result<(), CallError> {
         let value = to_raw_value(value).map_err(|_| Error::internal())?;
         if let Some(round) = self.exchange.dialect.round() {
@@ -223,7 +223,7 @@ impl Context {
 
     /// Runs `action` when [`Context::cancel`] is tripped, on the thread that trips it; at once if it is tripped already. For
     /// backends that serve a call without a waiting thread. It must not block; a panic in it is logged. Once the call
-    /// is complete the action is dropped instead, and with it what it captured.
+    /// is complete the action is dropped instead, with its captures.
     pub fn on_cancel(&self, action: impl FnOnce() + Send + 'static) {
         self.cancel().on_trip(action);
     }

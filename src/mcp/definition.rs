@@ -26,7 +26,7 @@ impl Definition {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// A string member; empty if it is absent.
+    /// A string member; an empty string if it is absent.
     pub(super) fn text(&self, name: &str) -> &str {
         self.get(name).and_then(Value::as_str).unwrap_or_default()
     }

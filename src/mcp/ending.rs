@@ -1,4 +1,4 @@
-//! Ends the state of a grant, unused state, and the endpoint as a whole.
+//! The end of the state of a grant, of unused state, and of the endpoint as a whole.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Mcp {
         self.0.tasks.sweep(now);
         self.0.subscribers.sweep(now);
         if self.0.closing.is_tripped() {
-            // Not before: a message to it may have waited for a worker when the server began to stop.
+            // Not earlier: a message to it may have waited for a worker when the server began to stop.
             self.0.subscribers.sessions.end_where(|each| each.start.kind == Kind::HttpSse && !each.is_busy());
         }
     }

@@ -7,8 +7,7 @@ use super::header;
 use super::intake::Message;
 use crate::http::Headers;
 
-/// The versions of the legacy era, latest first. 2024-11-05 had another transport, but some of its clients come over Streamable
-/// HTTP.
+/// The versions of the legacy era, latest first. 2024-11-05 had another transport, but some of its clients use Streamable HTTP.
 pub(crate) const LEGACY_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The version of the modern era.
 pub(crate) const MODERN_VERSION: &str = "2026-07-28";
@@ -22,10 +21,10 @@ pub(crate) enum Era {
     Modern,
 }
 
-/// The era of a POST. `_meta` with a protocol version is modern, whatever it asks for. `initialize` without is legacy,
-/// even under a modern version header, which some clients send at once. Otherwise a modern version header makes it modern, unless
-/// the request names a session: some clients send their own version instead of the negotiated one, and must learn that their
-/// session is over, to begin another.
+/// The era of a POST. `_meta` with a protocol version is modern, for every method. `initialize` without it is legacy, even with a
+/// modern version header, which some clients send from the start. Otherwise a modern version header makes it modern, unless the
+/// request names a session: some clients send their own version instead of the negotiated one, and must get the 404 for a session
+/// that has ended, to begin another.
 pub(super) fn classify(message: &Message, headers: &Headers) -> Era {
     let Some((method, params)) = message.method() else { return of_headers(headers) };
     // A `_meta` that is no object names no version; the check of the era refuses it.

@@ -57,13 +57,12 @@ pub(super) trait Dialect: Send + Sync {
     /// The client's results to these questions, in their order.
     fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError>;
 
-    /// The round of a call that comes back with the client's answers (MRTR).
+    /// The round of a call that is repeated with the client's answers (MRTR).
     fn round(&self) -> Option<&Round> {
         None
     }
 
-    /// A task for this call, which its client can ask for already, and the response with its handle; `None` if the call cannot
-    /// be a task.
+    /// A task for this call, which its client can already poll, and the response with its handle; `None` if the call cannot be a task.
     fn begin_task(&self, _: &Call) -> Option<(Arc<Task>, Encoded)> {
         None
     }
@@ -186,7 +185,7 @@ impl Exchange {
     }
 
     /// Sends a message before the response; the answer becomes a stream. The message is dropped if the call is over. Blocks
-    /// while the client has too much unread, until the server closes its connection.
+    /// while the client has too many unread bytes, until the server closes its connection.
     pub(super) fn send(&self, message: &str) {
         let Some(events) = self.events() else { return };
         while events.is_crowded() && !self.call.cancel.wait(limits::STREAM_PACE) {}
@@ -209,21 +208,21 @@ impl Exchange {
 
     /// Ends the call. Only the first result counts. A cancelled call gets no response (MCP, cancellation).
     pub(super) fn complete(&self, result: Result<Reply, CallError>) {
-        // Before the response, so that a client that disconnects after reading it cancels nothing. Drops the action and what it
-        // captured, such as the call's place.
+        // Before the response, so that a client that disconnects after reading it cancels nothing. Drops the action with its captures,
+        // such as the call's place.
         drop(self.cancelled().disarm());
         let result = result.and_then(|reply| Ok(access::filtered(&self.call, reply)?));
         self.end(result, None);
     }
 
-    /// Ends a call that a rule closes, with the error for what does not exist. The log alone tells the two apart.
+    /// Ends a call that a rule closes, with the error for a subject that does not exist. Only the log distinguishes the two.
     pub(super) fn close(&self) {
         drop(self.cancelled().disarm()); // as in `complete`
         let error = access::absent(&self.call);
         self.end(Err(error.into()), Some(access::CLOSED));
     }
 
-    /// Ends the call with an error with this text, and cancels its handler, which has not ended it.
+    /// Ends the call with an error with this text, and cancels its handler.
     pub(super) fn give_up(&self, why: &'static str) {
         let error = Error::new(Error::INTERNAL, why);
         self.end(Err(error.into()), Some(CallOutcome::Cancelled));

@@ -1,4 +1,4 @@
-//! The private parsers, for tests/fuzz alone.
+//! The private parsers, only for tests/fuzz.
 
 use std::borrow::Cow;
 

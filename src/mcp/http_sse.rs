@@ -1,4 +1,4 @@
-//! HTTP+SSE (2024-11-05), for clients without a newer transport: a GET opens a stream that names the URL for messages and carries
+//! HTTP+SSE (2024-11-05), for clients without a newer transport: a GET opens a stream that announces the URL for messages and carries
 //! all answers, a POST is answered 202. Sessions, calls and limits are those of the legacy era.
 
 use std::sync::{Arc, OnceLock};

@@ -31,7 +31,7 @@ pub(super) enum Message {
         method: String,
         params: Members,
     },
-    /// The answer to a request of ours.
+    /// The response to a request of this server.
     Response {
         id: RequestId,
         answer: Result<Box<RawValue>, Error>,
@@ -81,8 +81,8 @@ const NOT_RECORDED: &str =
     "This server cannot write its audit log, so the call was not run: tell the operator of the server";
 
 impl Core {
-    /// Reads the message of a POST and records it. Answers one that is not to be served. `status` is the one for a request whose
-    /// only fault is in its params.
+    /// Reads the message of a POST and records it. `None` if it must not be served: it is answered then. `status` is the status for a
+    /// request whose only fault is in its params.
     pub(super) fn receive(&self, inbound: Inbound, body: &[u8], status: u16) -> Option<(Inbound, Message)> {
         match read(&inbound.head, body, status).and_then(|message| self.record(message, &inbound)) {
             Ok(message) => Some((inbound, message)),
@@ -93,8 +93,8 @@ impl Core {
         }
     }
 
-    /// Records method, subject and arguments of a call with its responder, for the log: all as this server knows them; a name of the
-    /// client's own choice is logged as `unknown`. Fails if the call must be recorded and cannot be.
+    /// Records method, subject and arguments of a call with its responder, for the log. Method and subject are in this server's spelling;
+    /// a name that it does not know is logged as `unknown`. Fails if the call must be recorded and cannot be.
     fn record(&self, message: Message, inbound: &Inbound) -> Result<Message, Box<Response>> {
         let (Some(request), Some(witness)) = (message.request(), inbound.responder.witness()) else {
             return Ok(message);
@@ -128,7 +128,7 @@ impl Core {
     }
 }
 
-/// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it takes anything.
+/// Whether `Accept` admits a media type (RFC 9110 section 12.5.1); a request without it accepts anything.
 pub(super) fn accepts(head: &Head, media_type: &str) -> bool {
     let (kind, subtype) = media_type.split_once('/').unwrap_or_default();
     let mut ranges = head.headers.all("accept").flat_map(|value| value.split(',')).peekable();
@@ -184,7 +184,7 @@ pub(super) struct Refusal {
 /// Reads a body that must be exactly one JSON-RPC message.
 ///
 /// # Errors
-/// [`Error::PARSE`] if it is not JSON, [`Error::INVALID_REQUEST`] if it is something else.
+/// [`Error::PARSE`] if it is not JSON, [`Error::INVALID_REQUEST`] if it is not a message.
 pub(super) fn parse(body: &[u8]) -> Result<Message, Refusal> {
     let Ok(text) = std::str::from_utf8(body) else {
         let error = Error::new(Error::PARSE, "The body is not UTF-8");
@@ -247,7 +247,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl Envelope<'_> {
-    /// The message, or which member is wrong.
+    /// The message, or the name of the wrong member.
     fn message(self) -> Result<Message, Error> {
         let params = self.params.map_or_else(|| Ok(Members::default()), members)?;
         if self.jsonrpc != "2.0" {
@@ -296,7 +296,7 @@ fn members(params: &RawValue) -> Result<Members, Error> {
     // That it is JSON was checked before.
     let members = serde_json::from_str::<Members>(params.get());
     let members = members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?;
-    // What a call is judged by, and what a peer gets in a form of ours: one in Go or C# may take the other spelling.
+    // These members are used by the checks, or are passed on in another form; a peer in Go or C# may use another spelling of them.
     members.check_case("name uri ref arguments argument _meta inputResponses requestState task")?;
     Ok(members.present())
 }

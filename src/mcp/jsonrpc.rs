@@ -58,7 +58,7 @@ pub struct Error {
 impl Error {
     /// The body is not JSON.
     pub const PARSE: i64 = -32700;
-    /// The JSON is not a request that may stand here.
+    /// The JSON is not a request that is valid here.
     pub const INVALID_REQUEST: i64 = -32600;
     /// No such method.
     pub const METHOD_NOT_FOUND: i64 = -32601;
@@ -77,7 +77,7 @@ impl Error {
     pub const HEADER_MISMATCH: i64 = -32020;
     /// The client lacks a capability that the call needs (2026-07-28).
     pub const MISSING_CAPABILITY: i64 = -32021;
-    /// Not a protocol version of ours (2026-07-28).
+    /// An unsupported protocol version (2026-07-28).
     pub const UNSUPPORTED_VERSION: i64 = -32022;
 
     /// An error without data.
@@ -205,12 +205,12 @@ pub(crate) fn notification(method: &str, params: Option<&impl Serialize>) -> Str
     to_text(&RequestFrame { jsonrpc: VERSION, id: None::<&RequestId>, method, params })
 }
 
-/// A request of ours.
+/// A request of this server.
 pub(crate) fn request(id: &impl Serialize, method: &str, params: &impl Serialize) -> String {
     to_text(&RequestFrame { jsonrpc: VERSION, id: Some(id), method, params: Some(params) })
 }
 
-/// Our frames are structs, strings, numbers and values that were JSON before: they cannot fail to be JSON again.
+/// Serializes an outgoing message. This cannot fail: messages consist of structs, strings, numbers and values that came from JSON.
 fn to_text(frame: &impl Serialize) -> String {
     serde_json::to_string(frame).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! The legacy era: 2024-11-05 to 2025-11-25. `initialize`, sessions, a stream by GET, requests of ours on the stream of a
-//! call. A JSON-RPC error is an HTTP 200: clients of this era fail on any other status.
+//! The legacy era: 2024-11-05 to 2025-11-25. `initialize`, sessions, a stream by GET, requests of this server on the stream of a
+//! call. A JSON-RPC error has HTTP status 200: clients of this era fail on any other status.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
     }
 }
 
-/// The refusal of a message that its headers contradict (M12).
+/// The refusal of a message that contradicts its headers (M12).
 pub(super) fn contradiction(core: &Core, inbound: &Inbound, message: &Message) -> Option<Response> {
     let error = check_headers(core, inbound, message.method()?).err()?;
     Some(Encoded::error(400, id_of(message), &error).into_response())
@@ -95,7 +95,7 @@ pub(super) fn delete(core: &Core, inbound: &Inbound) -> Result<Response, Refusal
 
 /// Ends a session for good.
 fn end(core: &Core, session: &Session) {
-    // In this order, so that a concurrent request with its id finds either the session or the id marked as ended.
+    // In this order, so that a concurrent request with the id finds either the session or the record of its end.
     core.ended.insert(session.id(), core.settings.clock.monotonic());
     core.subscribers.sessions.end(session);
 }
@@ -147,7 +147,7 @@ fn find_session(core: &Core, inbound: &Inbound) -> Result<Arc<Session>, Refusal>
     Ok(session)
 }
 
-/// The session that the request names. One that this process does not have, after a restart or because it was unused, starts anew
+/// The session that the request names. One that this process does not have, after a restart or because it was unused, is restarted
 /// with its id and the contents of the id (M6).
 fn named_session(core: &Core, Inbound { head, principal, .. }: &Inbound) -> Result<Arc<Session>, Refusal> {
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
@@ -190,10 +190,10 @@ fn open_session(
     sessions.insert(&session, &core.settings.capacity).map_err(|Full| Refusal::TOO_MANY_SESSIONS)
 }
 
-/// Some hosted clients never name the session that `initialize` gave them. They are recognized by that: their grant has a session
-/// that no request has ever named. Each of their requests then gets a session of its own, because two conversations of one
-/// such client may use the same ids. In such a session there are no questions to the client, cancellations or GET streams. For
-/// all other clients a missing name is an error (M13).
+/// Some hosted clients never send the `Mcp-Session-Id` that `initialize` gave them. They are recognized by a session of their grant that
+/// no request has ever named. Each of their requests then gets a session of its own, because two conversations of one such client may
+/// use the same request ids. Such a session has no questions to the client, cancellations or GET streams. For all other clients a
+/// missing session id is an error (M13).
 fn unnamed_session(core: &Core, inbound: &Inbound, refusal: Refusal) -> Result<Arc<Session>, Refusal> {
     if refusal != Refusal::NO_SESSION {
         return Err(refusal);
@@ -240,7 +240,7 @@ fn initialize(
 }
 
 /// The negotiated version, and the client's capabilities. The version is the client's if it is one of `spoken`, else `otherwise`,
-/// which the client may accept or not.
+/// which the client may reject.
 pub(super) fn negotiate(
     params: &Members,
     spoken: &[&'static str],

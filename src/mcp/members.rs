@@ -12,7 +12,7 @@ use super::jsonrpc::Error;
 use crate::base::{json, limits};
 
 /// The members of a JSON object in their order. Values are kept as text, so integers of 64 bits, escapes and members that this
-/// server does not know pass through as they are.
+/// server does not know are passed on unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Members(Vec<(Cow<'static, str>, Box<RawValue>)>);
 
@@ -20,7 +20,7 @@ impl Members {
     /// Adds a member. It does not replace one of the same name: see [`Members::without`].
     ///
     /// # Errors
-    /// [`Error::INTERNAL`] if `value` cannot be JSON (a map with keys that are no strings).
+    /// [`Error::INTERNAL`] if `value` cannot be serialized as JSON (a map with keys other than strings).
     pub fn with(
         mut self,
         name: impl Into<Cow<'static, str>>,
@@ -102,13 +102,13 @@ impl Members {
     /// The object's text.
     ///
     /// # Errors
-    /// None that can happen: the values are JSON.
+    /// None in practice: the values are JSON.
     pub fn to_raw(&self) -> Result<Box<RawValue>, Error> {
         to_raw_value(self).map_err(|_| Error::internal())
     }
 }
 
-/// Whether the value of an optional member that is no array counts as absent.
+/// Whether the value of an optional member, other than an array, counts as absent.
 pub(super) fn is_absent(value: &RawValue) -> bool {
     let elements = value.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     value.get() == "null" || elements.is_some_and(|elements| elements.trim_start().is_empty())
@@ -149,7 +149,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The name to keep; a usual one takes no allocation.
+/// The name to keep; common names need no allocation.
 fn member_name(json::Text(name): json::Text<'_>) -> Cow<'static, str> {
     let usual = ["_meta", "name", "arguments", "uri"].into_iter().find(|usual| *usual == name);
     usual.map_or_else(|| Cow::Owned(name.into_owned()), Cow::Borrowed)

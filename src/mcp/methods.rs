@@ -1,4 +1,4 @@
-//! The methods that clients may call: one row each. Each era decides which of them it serves.
+//! The methods that clients may call: one row each. Each era serves a subset.
 
 use std::borrow::Cow;
 

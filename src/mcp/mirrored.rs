@@ -1,5 +1,5 @@
-//! Arguments of tools that clients of 2026-07-28 repeat in headers `Mcp-Param-…` (`x-mcp-header`): those of a schema, the header's
-//! value of each, and the check that both say the same.
+//! Arguments of tools that clients of 2026-07-28 repeat in headers `Mcp-Param-…` (`x-mcp-header`): their declarations in a schema, the
+//! header value of each, and the check that both are equal.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,8 @@ impl Mirrored {
 
 const ANNOTATION: &str = "x-mcp-header";
 
-/// Walks a schema. `path` leads to the property that it describes; annotations may stand at properties of properties only.
+/// Walks a schema. `path` leads to the property that it describes; annotations are only valid at properties that are reached through
+/// `properties` alone.
 fn collect(schema: &Value, path: Option<&[String]>, found: &mut Vec<Mirrored>) -> Option<()> {
     if let Some(elements) = schema.as_array() {
         return elements.iter().try_for_each(|element| collect(element, None, found));
@@ -106,7 +107,7 @@ fn matches_value(field: &str, value: &Value) -> bool {
     match value {
         Value::String(text) => field == text,
         Value::Bool(flag) => field == if *flag { "true" } else { "false" },
-        // Numbers are compared as such: 42.0 is 42.
+        // Numbers are compared by value: 42.0 equals 42.
         Value::Number(number) => {
             field == number.to_string()
                 || matches!((field.parse::<f64>(), number.as_f64()), (Ok(a), Some(b)) if same(a, b))

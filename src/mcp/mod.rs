@@ -67,7 +67,7 @@
 //!     }
 //!     Tool::new("delete", "Deletes a record", id_schema()).scopes("archive:write").handler(|context, Id { id }| {
 //!         let form = json!({ "type": "object", "properties": { "reason": { "type": "string" } }, "required": ["reason"] });
-//!         // Ask before you act: in 2026-07-28 the handler starts anew when the answer is there.
+//!         // Ask before you act: in 2026-07-28 the handler runs again, from its start, with the answer.
 //!         match context.elicit("why", &format!("Why delete record {id}?"), &form)? {
 //!             Some(Answer { reason }) => Ok(format!("deleted: {reason}")),
 //!             None => Ok("left alone".to_owned()),
@@ -75,13 +75,13 @@
 //!     })
 //! }
 //!
-//! /// Takes long: a task where the client takes tasks, else a stream with progress.
+//! /// Takes long: a task if the client supports tasks, else a stream with progress.
 //! fn rebuild() -> Tool {
 //!     let schema = json!({ "type": "object", "properties": {} });
 //!     Tool::new("rebuild", "Rebuilds the index", schema).tasks(TaskSupport::Optional).handler(|context, NoArguments {}| {
 //!         for step in 1..=3 {
 //!             context.progress(&Progress { progress: f64::from(step), total: Some(3.0), message: None });
-//!             // Instead of sleeping, so that the call ends when nobody wants its result any more.
+//!             // Instead of sleeping, so that the call ends when its result is no longer wanted.
 //!             if context.cancel().wait(Duration::from_secs(10)) {
 //!                 return Err(CallError::Cancelled);
 //!             }
@@ -112,8 +112,8 @@
 //! ```
 //!
 //! Errors in arguments are returned to the model in words that it can act on (`topic: invalid type: integer `7`, expected a
-//! string`). A server does not start if a schema declares a property that the handler's type does not have. The rest of a
-//! schema is not checked, see [`Tool::handler`].
+//! string`). A server does not start if a schema declares a property that the handler's type does not have. The rest of a schema
+//! is not enforced, see [`Tool::handler`].
 //!
 //! The lists of a [`ToolServer`] are fixed while it runs. Resource contents may change: a [`Publisher`] notifies the clients. For
 //! calls that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
@@ -122,7 +122,7 @@
 //!
 //! Requests arrive authenticated, with Host and Origin checked. The remaining checks, in this order (M1): method, `Accept` and
 //! content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
-//! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not know which era it was.
+//! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not depend on the era.
 
 mod access;
 mod arguments;
@@ -342,7 +342,7 @@ impl Mcp {
         (Inbound { head: request.head, principal, responder, stream: None }, request.body)
     }
 
-    /// Decides, here and nowhere else, whether serving a message may block.
+    /// Decides whether serving a message may block; no other place does.
     fn post(&self, body: &[u8], inbound: Inbound) -> Option<Blocking> {
         let status = if era::of_headers(&inbound.head.headers) == Era::Modern { 400 } else { 200 };
         let (inbound, message) = self.0.receive(inbound, body, status)?;
@@ -372,14 +372,14 @@ impl Core {
             Message::Notification { .. } => (None, None),
             Message::Response { .. } => return true,
         };
-        // The server may have to be asked what its tool does.
+        // The server may have to be asked for the annotations of its tool.
         if operation == Some(Operation::CallTool) && self.access(caller).read_only {
             return false;
         }
         self.settings.backend.is_quick(caller, operation, &subject.unwrap_or_default())
     }
 
-    /// Hands a call to the backend, if there is room for it (M17).
+    /// Passes a call to the backend, if there is room for it (M17).
     fn start(&self, exchange: Arc<Exchange>) {
         match self.calls.begin(&exchange, self.settings.clock.monotonic()) {
             Ok(permit) => {
@@ -401,7 +401,7 @@ impl Core {
         opens.then(|| self.settings.backend.tool_rules(caller, tool)).flatten()
     }
 
-    /// The answer to a caller whose token lacks scopes that a tool needs: it names those and the ones of the token.
+    /// The answer to a caller whose token lacks scopes that a tool needs: it names those and the scopes of the token.
     fn scope_refusal(&self, principal: &Principal, rules: &ToolRules) -> Option<Response> {
         let has_all = rules.scopes.is_subset(&principal.scopes);
         (!has_all).then(|| (self.settings.insufficient_scope)(&principal.scopes.union(&rules.scopes)))

@@ -1,5 +1,5 @@
-//! The modern era: 2026-07-28. Every request describes itself, in its `_meta` and again in its headers; between two requests
-//! only the sealed state that the client carries is remembered.
+//! The modern era: 2026-07-28. Every request describes itself, in its `_meta` and again in its headers. State between two requests of
+//! a call is kept by the client, sealed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ struct ModernMeta<'a> {
     progress_token: Option<RequestId>,
 }
 
-/// The ladder of checks (M12): `_meta`, version, method, name, mirrored arguments.
+/// The sequence of checks (M12): `_meta`, version, method, name, mirrored arguments.
 fn check(core: &Core, inbound: &Inbound, request: &ClientRequest) -> Result<CheckedRequest, Error> {
     let ClientRequest { method, params, .. } = request;
     let ModernMeta { version, client, log_level, progress_token } = params.require("_meta")?;
@@ -148,7 +148,7 @@ fn listen(
     CheckedRequest { client, description, access, .. }: &CheckedRequest,
 ) -> Result<Stream, Error> {
     let wanted = params.require::<Members>("notifications")?.present();
-    // Tasks, "Task Status Notifications": a client that asks for them must take tasks. There are none: clients poll.
+    // Tasks, "Task Status Notifications": a client that asks for them must support tasks. This server sends none: clients poll.
     let task_ids: Vec<String> = wanted.read("taskIds")?.unwrap_or_default();
     if !task_ids.is_empty() && !client.takes_tasks() {
         return Err(missing_tasks());

@@ -36,7 +36,7 @@ pub(super) fn complete(
         Ok(reply) => reply,
         Err(error) => return failed(id, &error),
     };
-    // Those of the handler, or of a program of another version, would be duplicates.
+    // Such members from the handler, or from a program of another version, would be duplicates.
     reply.retain(|name| !matches!(name, "resultType" | "ttlMs" | "cacheScope"));
     let result = CompleteResult {
         result_type: "complete",
@@ -72,7 +72,7 @@ pub(super) fn input_required(
     Encoded::result(id, &result, CallOutcome::Ok)
 }
 
-/// A task as its client sees it: as the handle in place of a call's result, or as the result of `tasks/get`.
+/// The task object for its client: the handle in place of a call's result, or the result of `tasks/get`.
 pub(super) fn task_status(
     info: &ServerInfo,
     id: &RequestId,

@@ -1,6 +1,6 @@
-//! Multi-round-trip requests (2026-07-28, patterns, "MRTR"): a call that needs answers ends with the questions, and comes
-//! back with the answers. Earlier answers travel with the client in `requestState`, sealed (M15), so that a handler can be
-//! written as if it had asked and waited.
+//! Multi-round-trip requests (2026-07-28, patterns, "MRTR"): a call that needs answers ends with the questions, and the client repeats
+//! it with the answers. Earlier answers are a part of the sealed `requestState` (M15), so that a handler can be written as if it had
+//! asked and waited.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::seal::{self, Keyring, Sealed};
 /// `inputResponses`: the client's answers by the keys of their questions.
 pub(super) type Answers = BTreeMap<String, Box<RawValue>>;
 
-/// The client's response to a request of ours.
+/// The client's response to a request of this server.
 pub(super) type ClientAnswer = Result<Box<RawValue>, Error>;
 
 /// Waits for a response of the client, at most [`limits::ASK`].
@@ -79,8 +79,8 @@ impl Round {
     /// The round that a request begins.
     ///
     /// # Errors
-    /// [`Error::INVALID_PARAMS`] if the state was not made for this grant and request, or is too old. The error does not say
-    /// which.
+    /// [`Error::INVALID_PARAMS`] if the state was not made for this grant and request, or has expired. The error is the same for all
+    /// reasons.
     pub(super) fn begin(call: &Call, keys: &Keyring, now: Timestamp) -> Result<Round, Error> {
         let fresh = call.params.read::<Answers>("inputResponses")?.unwrap_or_default();
         let Some(state) = call.params.read::<String>("requestState")? else {

@@ -1,4 +1,4 @@
-//! A prompt: its definition, as clients see it, and the closure that fills it in.
+//! A prompt: its definition for clients, and the closure that fills it in.
 
 use std::borrow::Cow;
 

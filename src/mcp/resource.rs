@@ -1,5 +1,4 @@
-//! A resource at one URI, or one at every URI that a template fits: its definition, as clients see it, and the closure that
-//! reads it.
+//! A resource at one URI, or one at every URI that matches a template: its definition for clients, and the closure that reads it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -92,12 +91,12 @@ impl Resource {
         self.definition.text(if self.is_template() { "uriTemplate" } else { "uri" })
     }
 
-    /// The variables' values in a URI that the template fits.
+    /// The variables' values in a URI that matches the template.
     pub(super) fn variables(&self, uri: &str) -> Option<BTreeMap<String, String>> {
         self.template.as_ref()?.matches(uri)
     }
 
-    /// The resource with its template parsed, if it can be offered.
+    /// The resource with its template parsed, if it is valid.
     pub(super) fn checked(self) -> Result<Resource, BuildError> {
         let refuse = |why| Err(BuildError::new("resource", self.uri(), why));
         let template = self.is_template().then(|| UriTemplate::parse(self.uri())).flatten();
@@ -175,7 +174,7 @@ impl UriTemplate {
     }
 }
 
-/// Whether a decoded value is one path segment (M18): a reader may use it as a file name, which must not lead out of its folder.
+/// Whether a decoded value is one path segment (M18): a reader may use it as a file name, which must stay in its directory.
 fn is_segment(value: &str) -> bool {
     let leads_elsewhere = |char: char| matches!(char, '/' | '\\') || char.is_control();
     !matches!(value, "" | "." | "..") && !value.contains(leads_elsewhere)

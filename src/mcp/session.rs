@@ -28,15 +28,14 @@ const STANDALONE: u64 = 0;
 /// The initial values of a session.
 #[derive(Debug)]
 pub(super) struct NewSession {
-    /// The session as the backend knows it. Ends with the session, and when the backend has lost its state for the session.
+    /// The session, for the backend. Ends with the session, and when the backend has lost its state for the session.
     pub(super) caller: Arc<CallerSession>,
     pub(super) kind: Kind,
     /// Empty: the client has not declared them yet.
     pub(super) client: OnceLock<ClientCapabilities>,
     pub(super) is_primed: bool,
     pub(super) shares: Shares,
-    /// Random. A session that is started anew under its id has another incarnation, so ids of earlier events and questions match
-    /// nothing.
+    /// Random. A session that is restarted under its id has another incarnation, so ids of earlier events and questions match nothing.
     pub(super) incarnation: u32,
     pub(super) now: Duration,
 }
@@ -73,7 +72,7 @@ pub(super) enum Kind {
     Streamable,
     /// HTTP+SSE (2024-11-05): in the table, as long as its one stream is read.
     HttpSse,
-    /// For one request of a client that never names its session. The client cannot be asked anything.
+    /// For one request of a client that never names its session. Questions to the client are not possible.
     SingleRequest,
 }
 
@@ -119,7 +118,7 @@ impl Session {
         }
     }
 
-    /// The session as the backend knows it. The backend keeps no state for a single request.
+    /// The session, for the backend. The backend keeps no state for a single request.
     pub(super) fn caller(&self) -> Option<Arc<CallerSession>> {
         (self.start.kind != Kind::SingleRequest).then(|| Arc::clone(&self.start.caller))
     }
@@ -129,7 +128,7 @@ impl Session {
         self.start.caller.ended.is_tripped()
     }
 
-    /// The client's capabilities: none, before it has declared them.
+    /// The client's capabilities; none before it has declared them.
     pub(super) fn client(&self) -> ClientCapabilities {
         *self.start.client.get_or_init(ClientCapabilities::default)
     }
@@ -139,7 +138,7 @@ impl Session {
         let _ = self.start.client.set(client);
     }
 
-    /// Notes that a request has named the session: its client will always do so.
+    /// Records that a request has named the session: its client is expected to do so always.
     pub(super) fn name(&self) {
         self.named.store(true, Ordering::Relaxed);
     }
@@ -149,7 +148,7 @@ impl Session {
         self.start.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
     }
 
-    /// Notes that the session is in use.
+    /// Records that the session is in use.
     pub(super) fn touch(&self, now: Duration) {
         self.used.store(millis(now), Ordering::Relaxed);
     }
@@ -167,7 +166,7 @@ impl Session {
         if state.ended {
             return Err(Error::new(Error::SESSION_NOT_FOUND, "Session not found"));
         }
-        // M7: two requests with one id could not be told apart by their responses.
+        // M7: the responses to two requests with one id could not be distinguished.
         if state.in_flight.contains_key(id) {
             return Err(Error::new(Error::INVALID_REQUEST, "A request with this id is in flight"));
         }
@@ -179,7 +178,7 @@ impl Session {
     /// Removes a request that is over, with its open questions.
     pub(super) fn finish(&self, id: &RequestId) {
         let finished = self.state.lock().in_flight.remove(id);
-        drop(finished); // outside of the lock: it wakes those who wait
+        drop(finished); // outside of the lock: it wakes waiting handlers
     }
 
     /// Cancels a request of this session; unknown ids are ignored (M14).
@@ -190,7 +189,7 @@ impl Session {
             request.map(|request| (request.cancel.clone(), request.questions.take()))
         };
         if let Some((token, questions)) = cancelled {
-            token.trip(); // first, so that those who wait for an answer see why they are woken
+            token.trip(); // first, so that handlers that wait for an answer see the reason when they wake
             drop(questions);
         }
     }

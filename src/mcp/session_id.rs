@@ -1,5 +1,5 @@
-//! The id of a legacy session: a sealed value with all that the session needs to start anew (M6), valid until its grant ends. Also
-//! the ids of the latest sessions that their clients have ended.
+//! The id of a legacy session: a sealed value from which the session can be restarted (M6), valid until its grant ends. Also the ids
+//! of the latest sessions that their clients have ended.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ impl Default for EndedSessions {
 }
 
 impl EndedSessions {
-    /// Remembers an id. `now` is a time of the monotonic clock.
+    /// Records an id. `now` is a time of the monotonic clock.
     pub(super) fn insert(&self, id: &str, now: Duration) {
         let ends = now.saturating_add(limits::GRANT_LIFETIME);
         self.digests.lock().insert(sha256(id.as_bytes()), (), (), (now, ends));

@@ -18,13 +18,13 @@ pub(crate) struct Settings {
     pub backend: Arc<dyn Backend>,
     /// Seals session ids and `requestState`.
     pub keys: Arc<Keyring>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Session ids.
+    /// The source of random ids.
     pub random: Arc<dyn Random>,
-    /// The most sessions and streams.
+    /// The limits on sessions and streams.
     pub capacity: Capacity,
-    /// The rules of who may use what.
+    /// The access rules.
     pub access: Arc<ServerAccess>,
     /// The URI that the tokens of its callers are for.
     pub resource: Arc<str>,

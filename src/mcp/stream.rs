@@ -23,10 +23,10 @@ pub(super) struct Replay {
     pub(super) is_primed: bool,
 }
 
-/// The place and the deadline of a stream that belongs to no call: one opened by GET or `subscriptions/listen`.
+/// The quota place and the deadline of a stream that belongs to no call: one opened by GET or `subscriptions/listen`.
 #[derive(Debug)]
 pub(super) struct OpenStream {
-    /// Its place among its user's (M17).
+    /// Its place in its user's quota of streams (M17).
     pub(super) place: quota::Held<Subject>,
     /// The expiry of the token that opened it, on the monotonic clock (T17).
     pub(super) expires: Duration,
@@ -35,11 +35,11 @@ pub(super) struct OpenStream {
 /// A stream. Publishing never waits: a reader that does not keep up loses its connection.
 #[derive(Debug)]
 pub(super) struct EventStream {
-    /// `None`: events have no ids and are gone once sent.
+    /// `None`: events have no ids and are not kept.
     replay: Option<Replay>,
     /// The budgets of kept and unread bytes.
     shares: Shares,
-    /// Guards numbering, ring and reader, so that a new reader misses nothing and sees nothing twice.
+    /// Guards numbering, ring and reader, so that a new reader gets every event exactly once.
     state: Mutex<State>,
 }
 
@@ -69,7 +69,7 @@ struct KeptEvent {
     _held: Held,
 }
 
-/// Memory of an event in the ring beside its bytes: its entry, two counts and the allocator's own.
+/// The memory of an event in the ring in addition to its bytes: its entry, two reference counts and the allocator's overhead.
 const ENTRY: usize = size_of::<KeptEvent>() + 4 * size_of::<usize>();
 
 impl EventStream {
@@ -131,7 +131,7 @@ impl EventStream {
         }
         let after = after.unwrap_or(state.delivered);
         if let Some(replay) = self.replay.filter(|replay| replay.is_primed) {
-            let _ = sender.send(prime(&replay, after.min(state.last))); // if not even that fits, nothing will
+            let _ = sender.send(prime(&replay, after.min(state.last))); // if this does not fit, nothing else does
         }
         state.reader = Some(sender);
         let missed = state.ring.iter().filter(|kept| kept.number > after);
@@ -171,7 +171,7 @@ impl EventStream {
         self.state.lock().has_reader()
     }
 
-    /// Whether its reader has much unread.
+    /// Whether its reader has many unread bytes.
     pub(super) fn is_crowded(&self) -> bool {
         let state = self.state.lock();
         state.has_reader() && state.reader.as_ref().is_some_and(StreamSender::is_crowded)
@@ -210,8 +210,8 @@ impl State {
         self.reader.as_ref().is_some_and(|reader| !reader.reader_gone().is_tripped())
     }
 
-    /// Puts an event into the ring, which drops the oldest ones. If the budget of its user, or of all, is used up, this stream keeps
-    /// nothing: a client that asks for dropped events gets those that follow.
+    /// Puts an event into the ring, which drops the oldest ones. If the budget of its user, or in total, is used up, this stream keeps
+    /// nothing: a client that asks for dropped events gets the later ones.
     fn keep(&mut self, number: u64, event: Arc<[u8]>, shares: &Shares) {
         let length = event.len();
         while self.ring.len() >= limits::REPLAY_EVENTS
@@ -244,7 +244,7 @@ fn event_id(incarnation: u32, stream: u64, number: u64) -> String {
     format!("{incarnation}-{stream}-{number}")
 }
 
-/// The incarnation, stream and event of a `Last-Event-ID`; `None` unless it is spelled exactly as [`event_id`] does.
+/// The incarnation, stream and event of a `Last-Event-ID`; `None` unless it has exactly the form of [`event_id`].
 pub(super) fn parse_event_id(id: &str) -> Option<(u32, u64, u64)> {
     let (incarnation, rest) = id.split_once('-')?;
     let (stream, number) = rest.split_once('-')?;

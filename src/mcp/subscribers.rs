@@ -1,4 +1,4 @@
-//! The streams that carry notifications of changes: those of sessions, and those of `subscriptions/listen` (2026-07-28, patterns,
+//! The streams for notifications of changes: those of sessions, and those of `subscriptions/listen` (2026-07-28, patterns,
 //! "Subscriptions").
 
 use std::collections::BTreeSet;
@@ -61,7 +61,7 @@ pub struct Interests {
     pub log_level: Option<Level>,
 }
 
-/// The `notifications` of `subscriptions/listen`: what a client is granted of what it asks for, and what the bridge asks a peer for.
+/// The `notifications` of `subscriptions/listen`: the filter that is granted to a client, and that of the bridge's requests to a peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ListenFilter {
@@ -152,7 +152,7 @@ impl Publisher {
 
     fn subscriptions(&self) -> Vec<Arc<Subscription>> {
         let mut subscriptions = self.subscribers.subscriptions();
-        // One whose reader has gone is swept soon.
+        // One without a reader is removed by the next sweep.
         subscriptions.retain(|each| self.includes(&each.owner, None) && each.events.has_reader());
         subscriptions
     }

@@ -1,4 +1,4 @@
-//! Sessions and tasks by their ids, each known to its owner alone (M6). Nothing under the lock waits or runs code of tools.
+//! Sessions and tasks by their ids, each accessible to its owner only (M6). No code under the lock waits or runs handlers.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -49,7 +49,7 @@ pub(super) struct Table<R> {
     rows: Mutex<Rows<R>>,
 }
 
-/// The limit per user or in total is reached, and no row may make room.
+/// The limit per user or in total is reached, and no row may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -125,7 +125,7 @@ impl<R: Row> Table<R> {
     }
 }
 
-/// The user who loses a row to one more row of `user`, if one has to.
+/// The user who loses a row to one more row of `user`, if there is no room.
 fn user_to_displace<R: Row>(
     rows: &Rows<R>,
     user: Subject,
@@ -137,7 +137,7 @@ fn user_to_displace<R: Row>(
     match most {
         _ if own >= each => Ok(Some(user)),
         _ if rows.len() < all => Ok(None),
-        // Not between users whose numbers differ by at most one: it would gain nothing.
+        // Not between users whose numbers of rows differ by at most one: that would improve nothing.
         Some((other, count)) if count > own.saturating_add(1) => Ok(Some(other)),
         Some(_) | None => Err(Full),
     }

@@ -31,7 +31,7 @@ pub(super) struct Task {
     /// Tripped when the result is no longer wanted.
     pub(super) cancel: CancelToken,
     pub(super) created: Timestamp,
-    /// On the monotonic clock: afterwards the task is removed, and cancelled if it still runs.
+    /// A time of the monotonic clock, after which the task is removed, and cancelled if it still runs.
     expires: Duration,
     /// Guards the status, and the questions so far.
     state: Mutex<State>,
@@ -138,7 +138,7 @@ impl Task {
         }
     }
 
-    /// Ends the task with the result of its call, or a JSON-RPC error. A result that does not fit the budget is an error.
+    /// Ends the task with the result of its call, or a JSON-RPC error. A result that exceeds the budget is an error.
     pub(super) fn finish(&self, result: Result<Box<RawValue>, Error>) {
         let (bytes, status) = match result {
             Ok(result) => (result.get().len(), Status::Completed { result }),
@@ -189,7 +189,7 @@ impl Row for Task {
 }
 
 impl Table<Task> {
-    /// Adds a task. If one has to be removed, it is the first to expire of those that are over.
+    /// Adds a task. If one has to be removed, it is the first to expire of the finished ones.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
         let first_to_expire = |tasks: &[&Arc<Task>]| {
             let over = tasks.iter().filter(|each| each.state.lock().status.is_final());

@@ -1,4 +1,4 @@
-//! A tool: its definition, as clients see it, and the closure that runs it. Also such a closure by itself, for prompts.
+//! A tool: its definition for clients, and the closure that runs it. Prompts use the same type of closure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ type Run = dyn Fn(&Context, &str) -> Result<Reply, CallError> + Send + Sync;
 /// A tool.
 pub struct Tool {
     pub(super) definition: Definition,
-    /// `None`: the given text is no list of scopes.
+    /// `None`: the given text is not a list of scopes.
     scopes: Option<Scopes>,
     /// Set by [`Tool::checked`].
     pub(super) rules: Arc<ToolRules>,
@@ -39,15 +39,15 @@ pub enum TaskSupport {
     /// No call becomes a task.
     #[default]
     Never,
-    /// Calls of clients that take tasks do, before the handler runs; other clients wait for the result.
+    /// Calls of clients that support tasks do, before the handler runs; other clients wait for the result.
     Optional,
-    /// All calls do, before the handler runs; clients that take no tasks are refused.
+    /// All calls do, before the handler runs; clients without support for tasks are refused.
     Required,
-    /// Calls do whose handler calls [`Context::become_task`], perhaps after it has asked the client something.
+    /// Calls whose handler calls [`Context::become_task`] do, possibly after questions to the client.
     ByHandler,
 }
 
-/// The arguments of a tool without any: everything that is sent is ignored.
+/// The arguments of a tool without any: all members are ignored.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct NoArguments {}
 
@@ -65,8 +65,8 @@ impl Tool {
 
     /// Sets a member of the tool's definition: `title`, `annotations` (`readOnlyHint` and so on), `icons`, `outputSchema`.
     ///
-    /// An `outputSchema` is a JSON schema of what [`ToolResult::structured`] is given, which is not checked. Clients refuse
-    /// icons whose `src` is no `https:` or `data:` URI, and should refuse those of another site than the server's.
+    /// An `outputSchema` is the JSON schema of [`ToolResult::structured`], which is not checked against it. Clients refuse icons whose
+    /// `src` is not an `https:` or `data:` URI, and should refuse those of another site than the server's.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Tool {
         self.definition.set(name, value);
         self
@@ -106,8 +106,8 @@ impl Tool {
     }
 
     /// Sets the closure that runs a tool which answers from memory, in less than a millisecond. It runs on the thread of the
-    /// client's connection, where a call costs about half of what it costs on a worker. It must not block: no files, no network,
-    /// no sleep, no lock that is held for long, nothing of [`Principal::upstream`]. While it runs, only its own client waits.
+    /// client's connection, where a call costs about half as much as on a worker. It must not block: no files, no network,
+    /// no sleep, no lock that is held for long, no use of [`Principal::upstream`]. While it runs, only its own client waits.
     /// Otherwise like [`Tool::handler`], but without waits, reports and questions on the [`Context`].
     ///
     /// ```
@@ -134,7 +134,7 @@ impl Tool {
         self.definition.text("name")
     }
 
-    /// The tool with the rules of its calls, if it can be offered.
+    /// The tool with the rules of its calls, if it is valid.
     pub(super) fn checked(self) -> Result<Tool, BuildError> {
         let name = self.name();
         let refuse = |why| Err(BuildError::new("tool", name, why));

@@ -44,7 +44,7 @@ pub struct ToolServer {
     tools: HashMap<String, Tool>,
     prompts: HashMap<String, Prompt>,
     resources: HashMap<String, Resource>,
-    /// In this order: the first that fits a URI reads it.
+    /// In order of precedence: the first that matches a URI reads it.
     templates: Vec<Resource>,
 }
 
@@ -100,7 +100,7 @@ impl ToolServer {
         match tool.tasks {
             TaskSupport::Never | TaskSupport::ByHandler => {}
             TaskSupport::Optional => {
-                let _ = context.become_task()?; // without one the caller waits
+                let _ = context.become_task()?; // without a task the caller waits
             }
             TaskSupport::Required if context.become_task()? => {}
             TaskSupport::Required if context.client().takes_tasks() => {
@@ -123,7 +123,7 @@ impl ToolServer {
         }
     }
 
-    /// The resource at a URI, else the first template that fits it.
+    /// The resource at a URI, else the first template that matches it.
     fn resource(&self, uri: &str) -> Option<(&Resource, Match)> {
         let found = |variables| Match { uri: uri.to_owned(), variables };
         match self.resources.get(uri) {

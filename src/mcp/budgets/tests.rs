@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::identity::fake::subject;
 
-/// M17: limit and limit plus one, for one user; another has an allowance of their own, and time gives it back.
+/// M17: limit and limit plus one, for one user; another user has an allowance of their own, which is renewed over time.
 #[test]
 fn openings_are_rate_limited_per_user() {
     let openings = openings();

@@ -9,7 +9,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::identity::fake;
 use crate::http::{Responder, Stream};
 
-/// An era without anything of its own.
+/// A minimal era.
 struct Plain;
 
 impl Dialect for Plain {
@@ -48,7 +48,7 @@ fn begin(calls: &Arc<Calls>, user: u64) -> Result<Permit, &'static str> {
     calls.begin(&exchange(user, &CancelToken::new()), Duration::ZERO)
 }
 
-/// M17: calls are bounded per user and in all.
+/// M17: calls are bounded per user and in total.
 #[test]
 fn calls_are_bounded_per_user_and_in_all() {
     let calls = Calls::new();
@@ -62,8 +62,8 @@ fn calls_are_bounded_per_user_and_in_all() {
     assert_eq!(calls.count(), others.len());
 }
 
-/// M17: at the limit and one above, for one user and for all. A call that is over, or that did not become a task after all, makes
-/// room.
+/// M17: at the limit and one above, for one user and in total. A call that has ended, or that did not become a task, returns its
+/// place.
 #[test]
 fn tasks_that_run_leave_calls_their_places() {
     let (each, all) = limits::TASKS_RUNNING;

@@ -46,7 +46,7 @@ fn check_argument(argument: &str, fields: &[&str], expected: bool) {
     assert_eq!(found, expected, "{argument} {fields:?}");
 }
 
-/// M12: `Mcp-Param-*` must say what the arguments say.
+/// M12: `Mcp-Param-*` must equal the arguments.
 #[test]
 fn mirrored_headers_must_match_the_arguments() {
     check_argument("\"x\"", &["x"], true);

@@ -23,7 +23,7 @@ fn question(key: &str) -> InputRequest {
     InputRequest::elicitation(key, "?", &serde_json::json!({"type": "object", "properties": {}}))
 }
 
-/// A state made for user 1, tool `a`, arguments `{"x":1,"y":2}` at the clock's start; whether this request may use it.
+/// Whether this request may use a state that was made for user 1, tool `a`, arguments `{"x":1,"y":2}` at the clock's start.
 fn check(user: u64, call: Call, edit: impl Fn(String) -> String, seconds: u64, expected: bool) {
     let (keys, random) = (keyring(1), CountedRandom::default());
     let made = answering(self::call("a", r#"{"x":1,"y":2}"#), "one", None);
@@ -52,7 +52,7 @@ fn a_state_is_good_for_its_user_request_and_time_only() {
     check(1, same(), |state| state, limits::REQUEST_STATE_LIFETIME.as_secs(), false);
 }
 
-/// M15: nor is it good for the same person's call of another grant, which is at another server perhaps.
+/// M15: a state is invalid for a call of the same person under another grant, which may be at another server.
 #[test]
 fn a_state_is_good_for_its_grant_only() {
     let (keys, random, now) = (keyring(1), CountedRandom::default(), ManualClock::START);
@@ -87,7 +87,7 @@ fn an_answer_of_the_wrong_shape_is_asked_for_again() {
     check(Capability::Roots, r#"{"roots":[]}"#, true);
     check(Capability::Roots, "null", false);
     check(Capability::Roots, r#"{"roots":{}}"#, false);
-    // A member of another capability's result says nothing here.
+    // A member of another method's result does not count.
     check(Capability::Elicitation, r#"{"action":"accept","roots":7,"role":null}"#, true);
     check(Capability::Sampling, r#"{"role":"assistant","content":{},"action":7}"#, true);
     check(Capability::Roots, r#"{"roots":[],"action":[]}"#, true);

@@ -70,7 +70,7 @@ fn the_replay_ring_is_bounded_in_events_and_bytes() {
     assert_eq!(events.state.lock().ring_bytes, 0);
 }
 
-/// M17: at the limit and one event above; what one user keeps takes nothing from another.
+/// M17: at the limit and one event above; the events of one user do not reduce the budget of another.
 #[test]
 fn the_streams_of_a_user_keep_no_more_than_their_share() {
     let budgets = Budgets::new();
@@ -92,7 +92,7 @@ fn the_streams_of_a_user_keep_no_more_than_their_share() {
     assert_eq!(second.state.lock().ring.len(), 1);
 }
 
-/// M17: a reader whose user leaves too much unread loses its connection; what is kept is not lost.
+/// M17: a reader whose user leaves too many bytes unread loses its connection; kept events are not lost.
 #[test]
 fn a_user_who_reads_nothing_loses_the_connection() {
     let budgets = Budgets::new();

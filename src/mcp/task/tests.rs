@@ -9,7 +9,7 @@ fn task(user: u64, number: usize) -> Arc<Task> {
     Arc::new(Task::new(&Call::of_tool(user, "a"), id, kept, Arc::new(ManualClock::new())))
 }
 
-/// M17: tasks are bounded per user and in all; one that runs makes no room.
+/// M17: tasks are bounded per user and in total; a running one is never removed for another.
 #[test]
 fn tasks_are_bounded_per_user_and_in_all() {
     let table = Table::<Task>::default();

@@ -10,7 +10,7 @@ struct Letter {
     a: Option<String>,
 }
 
-/// A server whose things have names that begin with these letters; all that is closed in the tests begins with `w`.
+/// A server with tools, prompts and resources for each of these letters, with which their names begin; `w` is for the closed ones.
 fn things(letters: &str) -> Endpoint {
     let mut server = ToolServer::builder("n", "1");
     for letter in letters.chars() {
@@ -45,7 +45,7 @@ fn rule(endpoint: &Endpoint, rules: Value) {
     endpoint.mcp.0.settings.access.replace(AccessRules::read(&rules).unwrap());
 }
 
-/// `r…` alone is open.
+/// Such a server on which only names that begin with `r` are open.
 fn narrowed(letters: &str) -> Endpoint {
     let endpoint = things(letters);
     rule(&endpoint, json!([{ "allow": ["any"], "tools": ["r*"], "prompts": ["r*"], "resources": ["r:*"] }]));
@@ -58,7 +58,7 @@ fn both(session: &str, method: &str, params: &Value) -> [Request; 2] {
     [legacy, modern::plain(method, params.clone())]
 }
 
-/// The answers of both eras: status, and the message in its bytes.
+/// The answers of both eras: status, and the text of the message.
 fn answers(endpoint: &Endpoint, method: &str, params: &Value) -> [(u16, String); 2] {
     let session = endpoint.session();
     both(&session, method, params).map(|request| {
@@ -78,7 +78,7 @@ fn names(endpoint: &Endpoint, method: &str, list: &str, member: &str) -> Vec<Str
     legacy
 }
 
-/// A7: a list has what its caller may use, whatever the era.
+/// A7: a list has the entries that its caller may use, in both eras.
 #[test]
 fn lists_contain_only_permitted_items() {
     let endpoint = narrowed("rw");
@@ -103,7 +103,8 @@ fn lists_contain_only_permitted_items() {
     assert_eq!(all().len(), 12);
 }
 
-/// A7: what is closed is answered byte for byte as what does not exist, in both eras: calls, prompts, reads and completions.
+/// A7: the answer for a closed subject is byte for byte that for one that does not exist, in both eras: calls, prompts, reads and
+/// completions.
 #[test]
 fn a_closed_item_is_answered_like_one_that_does_not_exist() {
     let (closed, absent) = (narrowed("rw"), things("r"));
@@ -138,7 +139,8 @@ fn a_closed_item_is_answered_like_one_that_does_not_exist() {
     assert!(dots.iter().all(|(_, text)| text.contains("Resource not found")), "{dots:?}");
 }
 
-/// A7: a server that reads names of members in any case takes the last one, so there is one: a rule judges what is called.
+/// A7: a server that reads names of members case-insensitively takes the last one. So only one is allowed: the rule is applied to the
+/// tool that is called.
 #[test]
 fn a_second_name_in_another_case_is_refused() {
     let endpoint = narrowed("rw");
@@ -160,7 +162,7 @@ fn a_second_name_in_another_case_is_refused() {
     }
 }
 
-/// A7: with `readOnly` a tool is called that says so of itself, and no other.
+/// A7: with `readOnly` only tools that are declared as read-only can be called.
 #[test]
 fn a_read_only_rule_opens_only_tools_with_the_read_only_hint() {
     let endpoint = things("r");
@@ -174,7 +176,7 @@ fn a_read_only_rule_opens_only_tools_with_the_read_only_hint() {
     assert_eq!(is_open("r_task"), [false; 2], "it says nothing");
 }
 
-/// A7: nobody subscribes to what they may not read.
+/// A7: a subscription needs access to the resource.
 #[test]
 fn only_readable_resources_can_be_subscribed_to() {
     let endpoint = narrowed("rw");
@@ -192,7 +194,7 @@ fn only_readable_resources_can_be_subscribed_to() {
     assert_eq!(interests.into_iter().collect::<Vec<_>>(), ["r:index"]);
 }
 
-/// A7: a task whose tool was taken away is unknown, and so is what it found.
+/// A7: a task whose tool is no longer open to its caller is unknown, its result included.
 #[test]
 fn a_task_is_unknown_once_its_tool_is_closed() {
     let endpoint = narrowed("rw");
@@ -204,7 +206,7 @@ fn a_task_is_unknown_once_its_tool_is_closed() {
     assert_eq!(get(&id), get("another"));
 }
 
-/// A6: rules are those of the caller: a service token has its own.
+/// A6: the rules of a service token are its own.
 #[test]
 fn each_caller_has_their_own_rule() {
     let endpoint = things("rw");

@@ -1,4 +1,4 @@
-//! Why arguments do not fit a type, in words.
+//! The texts of errors for arguments that do not fit a type.
 
 use serde::Deserialize;
 

@@ -1,11 +1,11 @@
-//! The memory that one user can take, at the limit and one above (M17), and that nobody else has less for it.
+//! The memory that one user can take, at the limit and one above (M17), without a loss for others.
 
 use super::*;
 use crate::base::identity::fake::subject;
 use crate::base::limits;
 use crate::base::quota::Quota;
 
-/// A server whose one tool answers with so many bytes.
+/// A server whose only tool answers with the requested number of bytes.
 fn talkative() -> Endpoint {
     #[derive(serde::Deserialize)]
     struct Size {
@@ -43,7 +43,7 @@ fn members_of_params_are_bounded() {
     assert_eq!((refused.error_code(), &refused.json()["id"]), (-32602, &json!(1)));
 }
 
-/// Answers that wait for a client to read them are counted, small ones apart.
+/// Unread answers are counted, except small ones.
 #[test]
 fn large_answers_that_nobody_reads_are_bounded() {
     let endpoint = talkative();
@@ -65,7 +65,7 @@ fn large_answers_that_nobody_reads_are_bounded() {
     assert_eq!(answer_to(1, size).status(), 200);
 }
 
-/// M17: however many a user opens in the same moment, they get as many as they may have.
+/// M17: a user who opens many streams at the same time gets exactly the limit.
 #[test]
 fn streams_opened_at_once_are_counted_one_by_one() {
     let endpoint = conformance();
@@ -79,7 +79,7 @@ fn streams_opened_at_once_are_counted_one_by_one() {
     assert!(endpoint.mcp.0.streams.is_unused(), "a place is free as soon as its stream is");
 }
 
-/// A name that a client has made up is repeated in an error, though not megabytes of it.
+/// An error repeats an unknown name of a client, but not megabytes of it.
 #[test]
 fn an_error_repeats_only_the_start_of_a_long_name() {
     let endpoint = talkative();
@@ -96,7 +96,7 @@ fn an_error_repeats_only_the_start_of_a_long_name() {
     assert!(wrong.contains("expected usize"), "{wrong}");
 }
 
-/// M17: however much a few users hold, others are told of changes.
+/// M17: users get notifications of changes even if a few others have used up the budget.
 #[test]
 fn a_few_users_cannot_exhaust_the_shared_unread_budget() {
     let endpoint = conformance();
@@ -110,7 +110,7 @@ fn a_few_users_cannot_exhaust_the_shared_unread_budget() {
     assert_eq!(listening.json()["method"], "notifications/tools/list_changed");
 }
 
-/// Subscriptions of listeners and sessions are counted among what is kept for a user.
+/// Subscriptions of listeners and sessions count against the user's budget of kept bytes.
 #[test]
 fn subscriptions_are_bounded_in_bytes() {
     let endpoint = conformance();
@@ -138,7 +138,7 @@ fn subscriptions_are_bounded_in_bytes() {
     assert!(kept(1).hold(limits::KEPT_BYTES.0).is_some());
 }
 
-/// However much was said, dropped and taken up again: once it is over and its time has passed, nothing of it is left.
+/// After the end of calls and streams, dropped and resumed ones included, and after their lifetime, all of their memory is returned.
 #[test]
 fn finished_calls_and_streams_leave_no_memory_behind() {
     let endpoint = conformance();

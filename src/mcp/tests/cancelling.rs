@@ -1,11 +1,11 @@
-//! Backends that serve a call without a thread that waits on it: what is done when a call is cancelled, and when it is not.
+//! Backends that serve a call without a waiting thread: their actions when a call is cancelled, and when it is not.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::base::limits;
 
-/// A backend that does this with each call.
+/// A backend that runs `act` for each call.
 struct Acting<F> {
     consent: Consent,
     description: Arc<Description>,
@@ -53,7 +53,7 @@ impl Cancelled {
     }
 }
 
-/// The `_meta` of a client that takes tasks and wants to hear the log.
+/// The `_meta` of a client that supports tasks and wants log messages.
 fn meta_of_tasks() -> Value {
     let mut meta = modern::meta();
     meta["io.modelcontextprotocol/logLevel"] = "debug".into();
@@ -116,7 +116,7 @@ fn a_panicking_cancel_action_does_not_stop_the_end_of_a_grant() {
     assert!(stream.has_ended());
 }
 
-/// The door drops a stream that has ended, and the token with it.
+/// The door drops a stream that has ended, and its token with it.
 #[test]
 fn a_client_that_has_read_the_result_cancels_nothing() {
     let cancelled = Cancelled::default();

@@ -1,4 +1,4 @@
-//! The end of the server, as calls and streams see it.
+//! The effects of the server's end on calls and streams.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn in_session(request: Request, session: &str) -> Request {
     request.with("Mcp-Session-Id", session)
 }
 
-/// An endpoint whose one tool logs `started`, then waits for the token or for its cancellation.
+/// An endpoint whose only tool logs `started`, then waits for the token or for its cancellation.
 fn slow() -> (Endpoint, CancelToken) {
     let released = CancelToken::new();
     let release = released.clone();
@@ -23,7 +23,7 @@ fn slow() -> (Endpoint, CancelToken) {
     (endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap()), release)
 }
 
-/// A call of that tool which wants to hear the log, in the newer era.
+/// A call of that tool in the modern era, whose client wants log messages.
 fn modern_call(more: &Value) -> Request {
     let mut meta = modern::meta();
     meta["io.modelcontextprotocol/logLevel"] = "debug".into();
@@ -31,7 +31,7 @@ fn modern_call(more: &Value) -> Request {
     modern::plain("tools/call", json!({ "name": "slow", "arguments": {}, "_meta": meta }))
 }
 
-/// H13: and says so where the protocol has words for it.
+/// H13: the end of a stream is announced where the protocol has a message for it.
 #[test]
 fn closing_ends_the_streams_that_belong_to_no_call() {
     let endpoint = conformance();
@@ -51,7 +51,7 @@ fn closing_ends_the_streams_that_belong_to_no_call() {
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0, tasks: 0 });
 }
 
-/// H13: the answer of a call that runs when the server is told to stop reaches its caller, in every way that answers take.
+/// H13: a call that runs when the server begins to stop is still answered, over every transport.
 #[test]
 fn a_call_that_runs_at_the_end_delivers_its_answer() {
     let (endpoint, release) = slow();
@@ -84,7 +84,7 @@ fn a_call_that_runs_at_the_end_delivers_its_answer() {
     assert!(http_sse.events.has_ended());
 }
 
-/// H13: what runs for too long is cancelled, and its caller reads why; so does one that calls later.
+/// H13: a call that runs for too long is cancelled, and its caller gets the reason; so does a caller of a later call.
 #[test]
 fn a_call_that_outlasts_the_end_is_told_why() {
     let (endpoint, _release) = slow();
@@ -115,8 +115,8 @@ fn a_call_that_outlasts_the_end_is_told_why() {
     assert_eq!(endpoint.mcp.counts().calls, 0);
 }
 
-/// H13: a request that waited for a worker when the server was told to stop opens nothing that would delay the end, and a call
-/// becomes no task that nobody could ask for.
+/// H13: a request that waited for a worker when the server began to stop opens no stream that would delay the end, and a call
+/// becomes no task, whose result no client could fetch.
 #[test]
 fn streams_opened_during_shutdown_end_at_once() {
     let (endpoint, release) = slow();

@@ -25,14 +25,14 @@ fn a_grants_end_ends_its_sessions_streams_and_calls() {
     waiting.worker.join().unwrap();
     assert!(others.is_silent());
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0, tasks: 0 });
-    // The next grant of the same client gets nothing of it either.
+    // The next grant of the same client has no access to it either.
     let next = Principal { grant: crate::base::identity::GrantId([9; 16]), ..principal(1) };
     let ping = in_session(post(&request(1, "ping", json!({}))), &mine);
     assert_eq!(endpoint.start_as(next, ping).answer().status, 404);
 }
 
-/// T17: what stands for longer than a call ends when the token that opened it expires, not before. A call that runs goes on,
-/// and whoever comes back with a fresh token has missed nothing.
+/// T17: a stream that belongs to no call ends when the token that opened it expires, not before. A running call goes on, and a client
+/// that reconnects with a fresh token has missed nothing.
 #[test]
 fn a_stream_ends_with_the_token_that_opened_it() {
     let endpoint = conformance();
@@ -67,7 +67,7 @@ fn a_stream_ends_with_the_token_that_opened_it() {
     waiting.worker.join().unwrap();
 }
 
-/// M17: a user's calls are bounded; one more is told so, and the user's next call runs again.
+/// M17: a user's calls are bounded; one more is refused with the reason.
 #[test]
 fn a_user_with_too_many_calls_is_told_so() {
     let endpoint = conformance();
@@ -90,7 +90,7 @@ fn a_user_with_too_many_calls_is_told_so() {
     asking.iter().for_each(|events| assert_eq!(events.next(), None));
 }
 
-/// H12: a handler that panics costs its own call and nothing else.
+/// H12: a handler that panics fails its own call and nothing else.
 #[test]
 fn a_panicking_handler_still_answers() {
     let bad = Tool::new("bad", "", json!({ "type": "object" }))
@@ -105,7 +105,7 @@ fn a_panicking_handler_still_answers() {
     assert_eq!(endpoint.mcp.counts().calls, 0);
 }
 
-/// A backend that loses its call still answers.
+/// A call that its backend drops without completion is still answered.
 #[test]
 fn a_lost_call_is_an_internal_error() {
     struct Loses(Consent);
@@ -133,7 +133,7 @@ fn a_lost_call_is_an_internal_error() {
     assert_eq!((modern.status, modern.error_code()), (200, -32603));
 }
 
-/// A tool may need more than the scope that everybody has: its caller is told to ask for all of them together.
+/// A tool may need scopes beyond that of all tokens: the challenge names all of them together.
 #[test]
 fn a_call_without_the_tools_scopes_is_answered_with_a_challenge() {
     let tool =
@@ -171,7 +171,7 @@ fn scopes_of_all_tools_are_collected_when_the_server_is_built() {
     );
 }
 
-/// Words are for scopes that somebody can be asked for, once each.
+/// Only scopes that a tool needs, and `mcp`, can have a description, once each.
 #[test]
 fn scope_descriptions_are_for_known_scopes_and_given_once() {
     let build = |words: &[(&str, &str)]| {

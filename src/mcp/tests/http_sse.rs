@@ -1,4 +1,4 @@
-//! HTTP+SSE (2024-11-05): one stream for every answer, and a place to post to.
+//! HTTP+SSE (2024-11-05): one stream for all answers, and a URL for messages.
 
 use super::*;
 use crate::base::limits;
@@ -6,7 +6,7 @@ use crate::base::limits;
 /// An open stream of HTTP+SSE.
 pub(super) struct HttpSse {
     pub(super) events: Events,
-    /// Where to post to.
+    /// The URL for messages.
     pub(super) place: String,
 }
 
@@ -29,7 +29,7 @@ impl Endpoint {
         HttpSse { events, place: first.data }
     }
 
-    /// Posts a message that is to be taken; its answer comes on the stream.
+    /// Posts a message, which must be accepted; its answer comes on the stream.
     fn post(&self, client: &HttpSse, message: &Value) {
         let answer = self.send_http_sse(1, to(&client.place, message)).head();
         assert!(answer.status == 202 && matches!(answer.body, Said::Nothing), "{answer:?}");
@@ -101,7 +101,7 @@ fn notifications_and_requests_of_a_tool_come_on_the_http_sse_stream() {
     assert_eq!(client.events.json()["method"], "notifications/tools/list_changed");
 }
 
-/// M6: the name in the URL is good for the grant that opened the stream, as long as it is open, and for the client only.
+/// M6: the session id in the URL is valid for the grant that opened the stream, as long as that is open, and for this transport only.
 #[test]
 fn an_http_sse_session_belongs_to_its_grant() {
     let endpoint = conformance();
@@ -135,7 +135,7 @@ fn the_end_of_a_grant_ends_its_http_sse_streams() {
     assert!(client.events.has_ended());
 }
 
-/// T17: the stream of a client ends with the token that opened it, once no call runs whose answer it is to bring.
+/// T17: the stream of a client ends with the token that opened it, after the answers of running calls.
 #[test]
 fn an_http_sse_stream_ends_with_the_token_that_opened_it() {
     let endpoint = conformance();
@@ -182,8 +182,8 @@ fn http_sse_has_the_media_type_and_limits_of_the_endpoint() {
     endpoint.open();
 }
 
-/// M12: gateways go by the headers that repeat the body, and whoever sends a request chooses its version: where such headers
-/// are there, they say what the body says in a session as well, over either transport.
+/// M12: gateways rely on the headers that repeat the body, and the client chooses the version of a request. So such headers, if
+/// present, must match the body in a session as well, over either transport.
 #[test]
 fn optional_mirror_headers_must_match_the_body_if_present() {
     let endpoint = conformance();

@@ -1,4 +1,4 @@
-//! Which bodies are messages (M10).
+//! Valid and invalid bodies (M10).
 
 use super::*;
 use crate::base::limits;
@@ -76,7 +76,7 @@ fn a_body_that_is_not_one_json_rpc_message_is_refused() {
     }
 }
 
-/// M10: Go's CVE-2026-27896 and its kin: members that another parser would read.
+/// M10: Go's CVE-2026-27896 and similar faults: members that another parser would read.
 #[test]
 fn members_that_parsers_disagree_about_are_refused() {
     for body in [

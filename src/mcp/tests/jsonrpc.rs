@@ -1,4 +1,4 @@
-//! Ids, and the frames that are written.
+//! Ids, and outgoing messages.
 
 use super::*;
 use crate::base::limits;

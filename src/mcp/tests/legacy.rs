@@ -1,4 +1,4 @@
-//! Sessions, and what goes on in them.
+//! Sessions and their requests.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn versions_are_negotiated() {
     }
 }
 
-/// M6: a session id is sealed, short enough for every client, visible ASCII, another for each session.
+/// M6: a session id is sealed, short enough for every client, visible ASCII, and unique.
 #[test]
 fn session_ids_are_sealed_and_differ() {
     let endpoint = conformance();
@@ -56,7 +56,7 @@ fn session_ids_are_sealed_and_differ() {
     assert_ne!(one, two);
 }
 
-/// M1, M11: what is no MCP request never gets as far as a session.
+/// M1, M11: a request that is not MCP is refused before any session is looked up.
 #[test]
 fn method_accept_and_content_type_are_checked_first() {
     let endpoint = conformance();
@@ -125,7 +125,7 @@ fn a_message_needs_a_session_that_lives() {
     assert_eq!(answer.json(), &json!({ "jsonrpc": "2.0", "id": 7, "result": {} }));
 }
 
-/// M6: another's session is as unknown as none, whatever is sent to it.
+/// M6: the session of another grant is answered like an unknown one, for every message.
 #[test]
 fn a_foreign_session_is_a_404() {
     let endpoint = conformance();
@@ -217,7 +217,7 @@ fn a_tools_failure_is_a_result() {
     let answer = endpoint.send(in_session(&session, &call(1, "test_error_handling", json!({}))));
     assert_eq!(answer.json()["result"]["isError"], true);
     assert_eq!(answer.text(), "This tool intentionally returns an error for testing");
-    // A model can act on what it is told about its arguments.
+    // The error lets a model correct its arguments.
     let answer = endpoint.send(in_session(&session, &call(1, "test_sampling", json!({ "prompt": 7 }))));
     assert_eq!(answer.json()["result"]["isError"], true);
     assert_eq!(answer.text(), "Invalid arguments: prompt: invalid type: integer `7`, expected a string");
@@ -339,7 +339,7 @@ fn a_client_is_not_asked_for_what_it_cannot_do() {
     assert_eq!(answer.error_code(), -32600);
 }
 
-/// M7, the seed's fault "shares one server object between sessions": equal ids in two sessions never meet.
+/// M7, the seed's fault "shares one server object between sessions": equal ids in two sessions do not interfere.
 #[test]
 fn sessions_do_not_share_a_server_object() {
     let endpoint = conformance();

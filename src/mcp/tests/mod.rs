@@ -1,4 +1,4 @@
-//! The endpoint as a client sees it: requests in, responses and events out, in one process and without a socket.
+//! The endpoint from a client's view: requests in, responses and events out, in one process and without a socket.
 
 mod access;
 mod arguments;
@@ -39,7 +39,7 @@ use crate::seal::Keyring;
 use crate::seal::fake::keyring;
 
 const SOON: Duration = Duration::from_secs(20);
-/// How long the token of [`short_lived`] is good.
+/// The lifetime of the token of [`short_lived`].
 const TOKEN: Duration = Duration::from_secs(60);
 
 /// User `id` at the start of the clock, with a token that expires.
@@ -47,7 +47,7 @@ fn short_lived(id: u64) -> Principal {
     Principal { expires: ManualClock::START.plus(TOKEN), ..principal(id) }
 }
 
-/// An endpoint and what it stands on.
+/// An endpoint and its dependencies.
 struct Endpoint {
     mcp: Mcp,
     clock: Arc<ManualClock>,
@@ -55,7 +55,7 @@ struct Endpoint {
     backend: Arc<dyn Backend>,
 }
 
-/// An answer as a client reads it.
+/// A response, read and parsed.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -136,7 +136,7 @@ fn call(id: impl Into<Value>, tool: &str, arguments: Value) -> Value {
 }
 
 impl Endpoint {
-    /// The server after a restart: its clients are those of before, who still have their tokens.
+    /// The server after a restart: with the same clients, which still have their tokens.
     fn restarted(&self) -> Endpoint {
         self.restarted_with(keyring(1))
     }
@@ -170,7 +170,7 @@ impl Endpoint {
         self.start(user, request).answer()
     }
 
-    /// Opens a session of `version` as `user`, whose client can do everything.
+    /// Opens a session of `version` as `user`, whose client declares all capabilities.
     fn session_as(&self, user: u64, version: &str) -> String {
         let capabilities = json!({ "sampling": {}, "elicitation": {}, "roots": {} });
         let client = json!({ "name": "test", "version": "1" });
@@ -186,7 +186,7 @@ impl Endpoint {
     }
 }
 
-/// A request under way.
+/// A request in flight.
 struct Waiting {
     waiter: crate::http::Waiter,
     worker: std::thread::JoinHandle<()>,
@@ -277,7 +277,7 @@ impl Events {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Whether nothing has been said that was not read.
+    /// Whether there is no unread event.
     fn is_silent(&self) -> bool {
         matches!(self.0.next(Duration::ZERO), Next::Silence)
     }

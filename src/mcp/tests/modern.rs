@@ -1,4 +1,4 @@
-//! Requests that say all about themselves.
+//! Requests of the modern era, which describe themselves.
 
 use super::*;
 use crate::base::limits;
@@ -58,7 +58,7 @@ fn discovery_tells_what_the_server_is() {
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "conformance");
 }
 
-/// M16: every result has its type; what may be kept says for how long, and by its user only.
+/// M16: every result has its type; a cacheable one has its lifetime and is private to its user.
 #[test]
 fn results_carry_their_type_and_cache_hints() {
     let endpoint = conformance();
@@ -78,7 +78,7 @@ fn results_carry_their_type_and_cache_hints() {
     check("prompts/get", json!({ "name": "test_simple_prompt" }), false);
 }
 
-/// M12: `_meta` must be whole.
+/// M12: `_meta` must be complete.
 #[test]
 fn an_incomplete_meta_is_refused() {
     let endpoint = conformance();
@@ -106,7 +106,7 @@ fn an_incomplete_meta_is_refused() {
     );
 }
 
-/// M12: an unknown version is refused with those that are known.
+/// M12: an unknown version is refused with the list of supported ones.
 #[test]
 fn an_unknown_version_is_refused_with_the_known_ones() {
     let endpoint = conformance();
@@ -120,7 +120,7 @@ fn an_unknown_version_is_refused_with_the_known_ones() {
     }
 }
 
-/// M12: the headers must say what the body says.
+/// M12: the headers must match the body.
 #[test]
 fn headers_that_differ_from_the_body_are_refused() {
     let endpoint = conformance();
@@ -162,7 +162,7 @@ fn headers_that_differ_from_the_body_are_refused() {
     }
 }
 
-/// M12: what a tool's schema mirrors must be mirrored.
+/// M12: arguments that a tool's schema mirrors must be repeated in headers.
 #[test]
 fn a_mirrored_argument_needs_its_header() {
     let endpoint = conformance();
@@ -250,7 +250,7 @@ fn log_messages_are_sent_only_on_request() {
     check(Some("warning"), 0);
 }
 
-/// M14: who goes away cancels, before the head and after it.
+/// M14: a disconnect cancels the call, before the head of the answer and after it.
 #[test]
 fn a_client_that_goes_away_cancels_its_call() {
     let (told, tell) = (CancelToken::new(), CancelToken::new());
@@ -311,7 +311,7 @@ fn a_listener_gets_only_the_notifications_of_its_filter() {
     assert_eq!(endpoint.mcp.counts().listeners, 0);
 }
 
-/// M17: listeners are bounded like other streams, and so is what one asks for.
+/// M17: listeners are bounded like other streams, and so is the number of subscriptions of one.
 #[test]
 fn listeners_are_bounded() {
     let endpoint = conformance();
@@ -325,7 +325,7 @@ fn listeners_are_bounded() {
     assert_eq!(endpoint.send(listen("x", json!({}))).status, 200);
 }
 
-/// A `tools/call` that comes back with answers and, if there was one, the state.
+/// A `tools/call` that is repeated with answers and, if there was one, the state.
 pub(super) fn retry(tool: &str, responses: Value, state: Option<&Value>) -> Request {
     let mut params = json!({ "name": tool, "arguments": {}, "inputResponses": responses });
     if let Some(state) = state {
@@ -377,7 +377,7 @@ fn earlier_answers_travel_in_the_state() {
     assert_eq!(endpoint.send(retry(tool, step2, Some(second_state))).text(), "Alice likes blue");
 }
 
-/// M15: a forged, foreign or expired state is refused, whatever came with it.
+/// M15: a forged, foreign or expired state is refused, with any answers.
 #[test]
 fn a_state_that_is_not_ours_is_refused() {
     let endpoint = conformance();

@@ -1,4 +1,4 @@
-//! Hosted clients that never name the session that `initialize` gave them.
+//! Hosted clients that never send the `Mcp-Session-Id` that `initialize` gave them.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn ping(id: u64) -> Request {
     post(&request(id, "ping", json!({})))
 }
 
-/// M13: a missing name is an error, but for a grant with a session that no request has ever named.
+/// M13: a missing session id is an error, except for a grant with a session that no request has ever named.
 #[test]
 fn a_client_that_never_sends_a_session_id_is_served() {
     let endpoint = conformance();
@@ -21,10 +21,10 @@ fn a_client_that_never_sends_a_session_id_is_served() {
         endpoint.send(post(&call(2, "test_simple_text", json!({})))).text(),
         "This is a simple text response for testing."
     );
-    // Neither another user's client nor a stream profits.
+    // The exception covers neither another user's client nor a GET.
     assert_eq!(endpoint.send_as(2, ping(1)).status, 400);
     assert_eq!(endpoint.send(get()).status, 400);
-    // Who names it once is expected to do so.
+    // A client that has named it once must do so always.
     assert_eq!(endpoint.send(ping(3).with("Mcp-Session-Id", &session)).status, 200);
     assert_eq!(endpoint.send(ping(4)).status, 400);
 }
@@ -48,7 +48,7 @@ fn two_conversations_without_session_id_may_use_the_same_request_id() {
     assert_eq!([first, second].map(|each| each.answer().text()), ["slow", "slow"]);
 }
 
-/// Its answer could not be told from another conversation's, so such a client is asked nothing; it hears at once.
+/// The answer of such a client could belong to another conversation, so questions to it fail at once.
 #[test]
 fn a_client_without_session_id_is_sent_no_requests() {
     let endpoint = conformance();
@@ -57,7 +57,7 @@ fn a_client_without_session_id_is_sent_no_requests() {
     assert_eq!(answer.error_code(), -32600);
 }
 
-/// The session that stands for such a client lives as long as it is used.
+/// The session by which such a client is recognized lives as long as it is used.
 #[test]
 fn a_session_without_session_id_lives_while_it_is_used() {
     let endpoint = conformance();

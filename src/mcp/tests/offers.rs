@@ -1,4 +1,4 @@
-//! A server's offers as clients see them, and a handler's view of a request.
+//! The definitions that clients get from a server, and a handler's view of a request.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn topic_schema(name: &str) -> Value {
     json!({ "type": "object", "properties": { name: { "type": "string" } } })
 }
 
-/// Names for people and pictures, wherever there is a place for them.
+/// Titles and icons, in every object that has them.
 #[test]
 fn titles_and_icons_are_listed() {
     let shown = json!([{
@@ -44,7 +44,7 @@ fn titles_and_icons_are_listed() {
     }
 }
 
-/// The server goes by what it lists: a member that is set anew counts for both.
+/// The server serves what it lists: an overridden member applies to both.
 #[test]
 fn overridden_members_apply_to_listing_and_serving() {
     let template = Resource::template("a://x/{id}", "r").text("template").with("uriTemplate", "a://y/{id}");
@@ -77,7 +77,7 @@ fn overridden_members_apply_to_listing_and_serving() {
     );
 }
 
-/// The trace context of a request reaches its handler, in both eras; what is no text is no trace.
+/// The trace context of a request reaches its handler, in both eras; a value other than a string is ignored.
 #[test]
 fn a_handler_sees_the_meta_of_its_request() {
     let tool = Tool::new("trace", "t", json!({ "type": "object" })).handler(|context, _: NoArguments| {
@@ -101,7 +101,7 @@ fn a_handler_sees_the_meta_of_its_request() {
     check(Value::Null, "none");
 }
 
-/// Members that a reader leaves out are those of the resource; those that it sets stand.
+/// Members that a reader does not set are those of the resource.
 #[test]
 fn contents_inherit_uri_and_mime_type_of_their_resource() {
     let template = |reader: fn() -> ResourceContents| {
@@ -124,7 +124,7 @@ fn contents_inherit_uri_and_mime_type_of_their_resource() {
     check(own, json!({ "uri": "c:2", "mimeType": "text/plain", "text": "z" }));
 }
 
-/// A form's answer, a refusal and a form without fields; in 2026-07-28 the call comes back with each.
+/// The answer to a form, a refusal and a form without fields, each in a repeated call of 2026-07-28.
 #[test]
 fn a_handler_gets_the_answer_to_its_elicitation() {
     let tool = Tool::new("ask", "t", json!({ "type": "object" })).handler(|context, _: NoArguments| {
@@ -148,7 +148,7 @@ fn a_handler_gets_the_answer_to_its_elicitation() {
     assert_eq!(answer("sure", json!({ "action": "cancel" })).text(), "declined");
 }
 
-/// A model is told where its arguments are wrong and what was expected there.
+/// The error for wrong arguments has the place and the expected type.
 #[test]
 fn wrong_arguments_are_explained() {
     let tool = Tool::new("t", "t", topic_schema("topic")).handler(|_, Topic { topic }| Ok(topic));
@@ -160,11 +160,11 @@ fn wrong_arguments_are_explained() {
     };
     check(json!({}), "Invalid arguments: missing field `topic`");
     check(json!({ "topic": 7 }), "Invalid arguments: topic: invalid type: integer `7`, expected a string");
-    // Which serde would read by their order.
+    // serde alone would read the array by the order of the fields.
     assert_eq!(endpoint.send(modern::call(1, "t", json!(["law"]))).error_code(), -32602);
 }
 
-/// A name that schema and handler spell differently is found before anybody calls.
+/// A name that schema and handler spell differently is found when the server is built.
 #[test]
 fn a_declared_argument_must_be_read() {
     let tool = |schema| Tool::new("t", "t", schema).handler(|_, Topic { topic }| Ok(topic));

@@ -1,4 +1,4 @@
-//! Which messages are served at once, on the thread that brought them, and which are left to a worker because they may block.
+//! Messages that are served at once, on the thread of their connection, and those that are left to a worker because they may block.
 
 use super::*;
 

@@ -52,8 +52,8 @@ impl Endpoint {
     }
 }
 
-/// L2: method, tool (or prompt, or resource) and outcome of a call are the server's words in both eras; of what a client has
-/// made up the log has nothing.
+/// L2: method, tool (or prompt, or resource) and outcome of a call are in the server's spelling in both eras; names that only a client
+/// uses are not logged.
 #[test]
 fn a_call_is_logged_with_names_known_to_the_server_only() {
     use CallOutcome::{Ok as Done, ProtocolError, ToolError};
@@ -90,7 +90,7 @@ fn a_call_is_logged_with_names_known_to_the_server_only() {
     endpoint.check(mismatch, (call, Some("test_simple_text"), ProtocolError("header_mismatch")));
 }
 
-/// A21, A7: the log tells what a rule closes from what does not exist, which the client is not told.
+/// A21, A7: the log distinguishes a call that a rule closes from one whose subject does not exist; the answer does not.
 #[test]
 fn a_call_that_a_rule_closes_is_noted_as_such() {
     use CallOutcome::ProtocolError;
@@ -120,7 +120,7 @@ fn a_call_that_a_rule_closes_is_noted_as_such() {
     check("tools/call", json!({ "name": "test_error_mallory" }), None, "invalid_params");
 }
 
-/// L2: the end of a call is its answer's, not that of the head; a call that nobody waits for any more was cancelled.
+/// L2: a call ends with its whole answer, not with the head; one that is cancelled or given up is logged as cancelled.
 #[test]
 fn the_end_of_a_call_is_noted_when_it_has_ended() {
     let endpoint = conformance();
@@ -154,7 +154,7 @@ fn the_end_of_a_call_is_noted_when_it_has_ended() {
     waiting.worker.join().unwrap();
 }
 
-/// A21: a call that panics, or runs for too long, is over for the log when it is over for its client.
+/// A21: the end of a call that panics, or runs for too long, is logged when its client gets the answer.
 #[test]
 fn a_call_that_fails_by_itself_is_noted_at_once() {
     let released = CancelToken::new();
@@ -169,7 +169,7 @@ fn a_call_that_fails_by_itself_is_noted_at_once() {
         end();
         waiting.head();
         assert_eq!(seen.0.lock().unwrap().2, Some(expected));
-        // Nothing else holds the witness, whose end writes the line, although the handler may still run.
+        // Nothing else holds the witness, whose drop writes the line, although the handler may still run.
         assert_eq!(Arc::strong_count(&seen), 1);
         waiting.worker
     };
@@ -186,7 +186,7 @@ fn a_call_that_fails_by_itself_is_noted_at_once() {
     worker.join().unwrap();
 }
 
-/// L2: of a call that becomes a task the end of the task counts.
+/// L2: the logged outcome of a call that becomes a task is that of the task.
 #[test]
 fn a_task_is_noted_when_it_is_over() {
     let released = CancelToken::new();
@@ -209,7 +209,7 @@ fn a_task_is_noted_when_it_is_over() {
     assert_eq!((seen.1.as_deref(), seen.2), (Some("t"), Some(CallOutcome::ToolError)));
 }
 
-/// H12: while a tool's code runs, the log knows that a panic is the tool's.
+/// H12: a panic while a tool's code runs is logged as the tool's.
 #[test]
 fn the_trace_knows_when_code_of_a_tool_runs() {
     let tool = Tool::new("t", "", json!({ "type": "object" }))

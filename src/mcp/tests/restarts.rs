@@ -1,4 +1,4 @@
-//! Sessions that this process does not have: after a restart, after a rest, and in a second process with the same keys.
+//! Sessions that are not in this process: after a restart, after they were unused, and in a second process with the same keys.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ fn decline(id: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "decline" } })
 }
 
-/// M6: a client that does not initialize again is served as before, by POST and by GET; another grant is not.
+/// M6: a client is served without another `initialize`, by POST and by GET; another grant is not.
 #[test]
 fn a_session_outlives_a_restart_and_a_rest() {
     let before = conformance();
@@ -66,7 +66,7 @@ fn a_session_outlives_a_restart_and_a_rest() {
     assert_eq!(next.mcp.counts().sessions, 0);
 }
 
-/// M6: what a client has not declared stays undeclared, and its version stays its version.
+/// M6: the client's capabilities and version are those that it had declared.
 #[test]
 fn a_session_comes_back_with_its_clients_abilities_and_version() {
     let before = conformance();
@@ -81,7 +81,7 @@ fn a_session_comes_back_with_its_clients_abilities_and_version() {
     assert_eq!((prime.data.as_str(), prime.retry), ("", Some(1000)), "streams of 2025-11-25 are primed");
 }
 
-/// M8: an event of before is worth nothing afterwards, though streams and events are counted anew.
+/// M8: an event id from before is unknown afterwards, although streams and events are numbered from the start again.
 #[test]
 fn an_event_id_from_before_a_restart_replays_nothing() {
     let before = conformance();
@@ -101,7 +101,7 @@ fn an_event_id_from_before_a_restart_replays_nothing() {
     assert_eq!(fresh.json()["method"], "notifications/tools/list_changed");
 }
 
-/// M7: an answer to a question of before answers nothing that is asked now.
+/// M7: an answer to a question from before does not answer a later one.
 #[test]
 fn an_answer_to_a_question_from_before_a_restart_is_ignored() {
     let before = conformance();
@@ -116,7 +116,7 @@ fn an_answer_to_a_question_from_before_a_restart_is_ignored() {
     assert_eq!(asking.rest().len(), 1);
 }
 
-/// M13: what the client has ended stays ended, also if the process that gave the session is not this one.
+/// M13: a session that its client has ended stays ended, also if another process has issued it.
 #[test]
 fn a_session_that_its_client_has_ended_does_not_come_back() {
     let before = conformance();
@@ -131,7 +131,7 @@ fn a_session_that_its_client_has_ended_does_not_come_back() {
     assert_eq!(after.mcp.counts().sessions, 0);
 }
 
-/// Clients send several requests at once: they meet in one session.
+/// Concurrent requests of one client restart one common session.
 #[test]
 fn requests_that_bring_a_session_back_at_once_share_it() {
     let before = conformance();
@@ -145,7 +145,7 @@ fn requests_that_bring_a_session_back_at_once_share_it() {
     assert_eq!(asking.rest().len(), 1);
 }
 
-/// M17: sessions that come back count as opened, and take no more places than others.
+/// M17: restarted sessions count against the rate of openings and the limit of sessions.
 #[test]
 fn sessions_that_come_back_are_bounded() {
     let before = conformance();
@@ -163,8 +163,8 @@ fn sessions_that_come_back_are_bounded() {
     assert_eq!(after.mcp.counts().sessions, 0);
 }
 
-/// A client that sends its own version whatever was agreed on is told what became of its session, so that it begins another
-/// or waits: not that its request is no modern one.
+/// A client that sends its own version instead of the negotiated one gets the error for its session, so that it begins another or
+/// waits, and not an error for an invalid modern request.
 #[test]
 fn the_state_of_a_named_session_is_reported_under_any_version() {
     let before = conformance();
@@ -192,7 +192,7 @@ fn the_state_of_a_named_session_is_reported_under_any_version() {
     assert_eq!(after.send(modern(&session).with("Mcp-Session-Id", &session)).status, 400, "two of them");
 }
 
-/// M6: only a whole id of this server's is one.
+/// M6: only a complete id from this server is valid.
 #[test]
 fn a_changed_or_foreign_id_is_unknown() {
     let before = conformance();
@@ -231,14 +231,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// M6, M8, M13: whatever happens in which order, an id is good for its grant until that has ended it in this process, and
-/// nothing that was read once with one process's event is read again in another.
+/// M6, M8, M13: after any sequence of steps, an id is valid for its grant until that has ended it in this process, and the event id
+/// of one process replays nothing in another.
 #[test]
 fn sessions_do_what_the_model_says() {
     let config = Config { cases: 64, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&proptest::collection::vec(step(), 1..40), |steps| {
         let mut endpoint = conformance();
-        // The model: whose each session is, which were ended in this process, the events of each process.
+        // The model: the owner of each session, the sessions that were ended in this process, the events of each process.
         let mut sessions: Vec<(u64, String)> = Vec::new();
         let mut ended = HashSet::new();
         let mut events: Vec<(usize, usize, String)> = Vec::new();
@@ -285,7 +285,7 @@ fn sessions_do_what_the_model_says() {
                 Step::Rest => {
                     endpoint.clock.advance(limits::SESSION_IDLE + limits::REPLAY_TIME);
                     endpoint.mcp.sweep();
-                    process += 1; // what was to be replayed is forgotten as well
+                    process += 1; // kept events are lost as well
                 }
                 Step::Restart => {
                     endpoint = endpoint.restarted();

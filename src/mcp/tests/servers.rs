@@ -1,4 +1,4 @@
-//! Several servers in one process: what belongs to one is unknown at another, and limits hold for all together.
+//! Several servers in one process: sessions, streams and tasks of one are unknown at another, and limits apply to all together.
 
 use super::*;
 use crate::base::identity::{Subject, TokenName};
@@ -30,7 +30,7 @@ fn in_session(request: Request, session: &str) -> Request {
     request.with("Mcp-Session-Id", session)
 }
 
-/// M6: the session of one server is unknown at the other, whoever names it there.
+/// M6: the session of one server is unknown at the other, for every caller.
 #[test]
 fn a_session_is_for_its_own_server() {
     let (first, second) = two();
@@ -42,7 +42,7 @@ fn a_session_is_for_its_own_server() {
     assert_eq!(first.send(in_session(post(&request(1, "ping", json!({}))), &other)).status, 404);
 }
 
-/// M6, M15: nor is that of a service token, whose grant is for both; and a question of one is not answered at the other.
+/// M6, M15: so is that of a service token, whose grant is for both servers; and a question of one is not answered at the other.
 #[test]
 fn a_service_token_has_sessions_and_states_of_its_own_at_each_server() {
     let (first, second) = two();
@@ -61,7 +61,7 @@ fn a_service_token_has_sessions_and_states_of_its_own_at_each_server() {
     assert_eq!(first.start_as(here(), back()).answer().text(), "state-ok");
 }
 
-/// A4: nor does what a service token loses at one server, by its rules, end what it has at another.
+/// A4: a service token that loses its access to one server keeps its sessions and streams at another.
 #[test]
 fn a_grant_can_end_at_one_server_alone() {
     let (first, second) = two();
@@ -79,7 +79,7 @@ fn a_grant_can_end_at_one_server_alone() {
     assert_eq!(second.mcp.grants().len(), 0);
 }
 
-/// A4: the rules of one server, by which its grants are judged, end nothing at another.
+/// A4: the rules of one server are applied to its own grants, so they end nothing at another.
 #[test]
 fn a_server_knows_the_grants_of_its_own_sessions_and_streams() {
     let (first, second) = two();
@@ -91,7 +91,7 @@ fn a_server_knows_the_grants_of_its_own_sessions_and_streams() {
     assert_eq!(grants(&second), [elsewhere().grant]);
 }
 
-/// M17: a person has the sessions, calls, streams and bytes of one server, however many servers there are.
+/// M17: a person's limits on sessions, calls, streams and bytes do not grow with the number of servers.
 #[test]
 fn limits_hold_for_all_servers_together() {
     let (first, second) = two();
@@ -111,7 +111,7 @@ fn limits_hold_for_all_servers_together() {
     assert!(Arc::ptr_eq(&one.budgets.kept, &other.budgets.kept));
 }
 
-/// A change at one server is told to nobody at the other.
+/// Clients of one server get no notifications of changes at another.
 #[test]
 fn changes_are_told_to_the_clients_of_their_server() {
     let (first, second) = two();

@@ -1,4 +1,4 @@
-//! Streams that break and are taken up again, and streams that are too many.
+//! Broken and resumed streams, and the limits on streams.
 
 use super::*;
 use crate::base::identity::GrantId;
@@ -12,7 +12,7 @@ fn resume(endpoint: &Endpoint, session: &str, last_event_id: &str) -> Events {
     endpoint.send(in_session(get(), session).with("Last-Event-ID", last_event_id)).events()
 }
 
-/// A broken POST stream goes on where it broke, and the call with it (M14: in this era a disconnect cancels nothing).
+/// A broken POST stream is resumed where it broke, and its call goes on (M14: in this era a disconnect cancels nothing).
 #[test]
 fn a_broken_stream_is_resumed() {
     let endpoint = conformance();
@@ -25,12 +25,12 @@ fn a_broken_stream_is_resumed() {
     let data: Vec<_> = rest.iter().map(|event| event.json()["params"]["data"].clone()).collect();
     assert_eq!(data[..2], [json!("Tool processing data"), json!("Tool execution completed")]);
     assert_eq!(rest[2].json()["result"]["content"][0]["text"], "logged");
-    // A finished stream can be replayed as often as anybody likes, and is then at its end again.
+    // A finished stream can be replayed any number of times.
     let replayed = resume(&endpoint, &session, first.id.as_deref().unwrap()).rest();
     assert_eq!(replayed, rest);
 }
 
-/// M9: whatever a tool says, its event is one line of data.
+/// M9: any text of a tool is one event with one line of data.
 #[test]
 fn text_with_line_ends_stays_one_event() {
     let text = "a\r\n\r\nid: 9\ndata: x\u{2028}\0";
@@ -46,7 +46,7 @@ fn text_with_line_ends_stays_one_event() {
     assert_eq!(events[1].json()["result"]["content"][0]["text"], text);
 }
 
-/// Where a client would not come back, a tool cannot send it away.
+/// A tool cannot close the connection of a client that would not resume the stream.
 #[test]
 fn a_connection_is_kept_where_streams_cannot_be_resumed() {
     let endpoint = conformance();
@@ -56,7 +56,7 @@ fn a_connection_is_kept_where_streams_cannot_be_resumed() {
     assert_eq!(endpoint.send(modern::call(1, "test_reconnection", json!({}))).text(), "Reconnected");
 }
 
-/// M8: an event id is worth nothing in another session, and an unknown one gets no foreign event.
+/// M8: an event id is unknown in another session, and an unknown one replays no foreign event.
 #[test]
 fn a_foreign_or_unknown_event_id_replays_nothing() {
     let endpoint = conformance();
@@ -101,7 +101,7 @@ fn a_notification_without_a_listener_is_delivered_to_the_next_one() {
     assert!(second.is_silent());
 }
 
-/// A tool may say more, and faster, than its client reads.
+/// A tool may send more, and faster, than its client reads.
 #[test]
 fn a_chatty_tool_is_slowed_down_to_its_reader() {
     const MESSAGES: usize = limits::STREAM_EVENTS * 4;
@@ -116,7 +116,7 @@ fn a_chatty_tool_is_slowed_down_to_its_reader() {
     assert_eq!(events[MESSAGES].json()["result"]["content"][0]["text"], "said all");
 }
 
-/// A call that says nothing becomes a stream when it is slow, so that its client gets a head.
+/// A slow call without messages becomes a stream, so that its client gets the head of the answer.
 #[test]
 fn a_slow_call_becomes_a_stream() {
     let (started, go) = (CancelToken::new(), CancelToken::new());
@@ -146,7 +146,7 @@ fn asking(endpoint: &Endpoint, session: &str) -> Events {
     events
 }
 
-/// Waits until no call runs any more.
+/// Waits until no call is running.
 fn until_no_call_runs(endpoint: &Endpoint) {
     let start = clock::instant();
     while endpoint.mcp.counts().calls > 0 {
@@ -155,7 +155,7 @@ fn until_no_call_runs(endpoint: &Endpoint) {
     }
 }
 
-/// M17: whoever leaves a call and does not come back does not keep its place.
+/// M17: a call whose client disconnects and does not return loses its place.
 #[test]
 fn a_call_that_nobody_reads_is_given_up() {
     let endpoint = conformance();
@@ -170,7 +170,7 @@ fn a_call_that_nobody_reads_is_given_up() {
     until_no_call_runs(&endpoint);
 }
 
-/// M17: no call holds its place for ever, and its client is told.
+/// M17: a call that runs for too long loses its place, and its client gets an error.
 #[test]
 fn a_call_has_a_deadline() {
     let endpoint = conformance();
@@ -200,7 +200,7 @@ fn too_many_streams_are_refused() {
     assert_eq!(open(last).status, 200);
 }
 
-/// M17: sessions are bounded in all, and nobody is locked out by somebody who has more than they would.
+/// M17: sessions are bounded in total, and a user with more sessions cannot lock out one with fewer.
 #[test]
 fn a_full_server_evicts_a_session_of_the_user_with_most() {
     let endpoint = conformance();
@@ -224,7 +224,7 @@ fn a_full_server_evicts_a_session_of_the_user_with_most() {
     assert_eq!(endpoint.mcp.counts().sessions, limits::SESSIONS);
 }
 
-/// M17: sessions are bounded per user; the least recently used one makes room.
+/// M17: sessions are bounded per user; at the limit, the least recently used one is ended.
 #[test]
 fn the_oldest_session_of_a_user_makes_room() {
     let endpoint = conformance();
@@ -246,7 +246,7 @@ fn the_oldest_session_of_a_user_makes_room() {
     assert!(is_there(1, &sessions[0]) && is_there(1, &newest) && is_there(2, &other));
 }
 
-/// M17: of a person's clients, the one that has most sessions makes room, not the others.
+/// M17: of a person's clients, the one with most sessions loses one, not the others.
 #[test]
 fn one_client_of_a_person_does_not_push_out_the_sessions_of_their_others() {
     let endpoint = conformance();
@@ -283,7 +283,7 @@ fn idle_sessions_end_and_used_ones_stay() {
     assert!(stream.is_silent());
 }
 
-/// No body, however it is broken, gets anything but an answer.
+/// Every malformed body is answered.
 #[test]
 fn every_broken_body_is_answered() {
     let endpoint = conformance();
@@ -305,7 +305,7 @@ fn every_broken_body_is_answered() {
     }
 }
 
-/// M17: a user who opens sessions without end is told to slow down; others are not.
+/// M17: the rate at which a user opens sessions is limited; other users are not affected.
 #[test]
 fn sessions_have_a_rate() {
     let endpoint = conformance();

@@ -1,4 +1,4 @@
-//! Calls that become tasks: their client gets a handle, asks how they are, answers them, and cancels them.
+//! Calls that become tasks: their client gets a handle, polls them, answers their questions, and cancels them.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::base::identity::fake::subject;
 use crate::base::limits;
 
-/// A request of a client that takes tasks.
+/// A request of a client that supports tasks.
 pub(super) fn ask(method: &str, params: Value) -> Request {
     ask_with(
         method,
@@ -52,7 +52,7 @@ impl Endpoint {
         answer.json()["result"].clone()
     }
 
-    /// Asks until the task's handler has come as far as that.
+    /// Polls until the task has this status.
     fn until(&self, id: &str, status: &str) -> Value {
         let deadline = clock::instant() + SOON;
         loop {
@@ -70,7 +70,7 @@ impl Endpoint {
     }
 }
 
-/// A server whose one tool ends when the test says so, with the text that the test says.
+/// A server whose only tool returns the next text that the test sends on the channel.
 fn gated() -> (Endpoint, Sender<String>) {
     let (open, gate): (_, Receiver<String>) = bounded(limits::TASKS);
     let tool = Tool::new("gated", "t", json!({ "type": "object" }));
@@ -208,7 +208,7 @@ fn a_cancelled_task_stops_and_stays_cancelled() {
     assert_eq!(endpoint.task(&begun.id)["status"], "completed");
 }
 
-/// A call may be a stream before it is a task; its client's going away then cancels nothing.
+/// A call may be a stream before it is a task; a disconnect after that cancels nothing.
 #[test]
 fn a_stream_ends_when_its_call_becomes_a_task() {
     let (open, gate) = bounded::<()>(1);
@@ -237,8 +237,8 @@ fn a_stream_ends_when_its_call_becomes_a_task() {
     assert_eq!(over["result"]["content"][0]["text"], "went on");
 }
 
-/// M17: a user's tasks leave calls their places, however they end: one that was cancelled and goes on counts as it did. The
-/// call that would be one task too many runs as a call.
+/// M17: a user's tasks leave places for calls. A task that was cancelled but whose handler goes on still counts. A call beyond the
+/// limit on tasks runs as a call.
 #[test]
 fn tasks_that_run_leave_calls_their_places() {
     let (open, gate) = bounded::<()>(limits::CALLS);
@@ -266,7 +266,7 @@ fn tasks_that_run_leave_calls_their_places() {
     endpoint.begin(run("either", json!({}))).worker.join().unwrap();
 }
 
-/// M6: a token that may not call the tool gets at none of its tasks, though it is of the same grant.
+/// M6: a token that may not call the tool has no access to its tasks, although it belongs to the same grant.
 #[test]
 fn a_token_without_the_tools_scope_cannot_reach_its_tasks() {
     let tool = Tool::new("costly", "t", json!({ "type": "object" })).tasks(TaskSupport::Required).scopes("a");
@@ -284,7 +284,7 @@ fn a_token_without_the_tools_scope_cannot_reach_its_tasks() {
     }
 }
 
-/// M6: a task is its owner's alone; to others it is as unknown as none.
+/// M6: a task is accessible to its owner only; to others it is answered like an unknown one.
 #[test]
 fn a_task_belongs_to_its_grant() {
     let endpoint = conformance();
@@ -320,7 +320,7 @@ fn a_task_is_forgotten_after_its_time() {
     assert_eq!(endpoint.send(ask("tasks/get", json!({ "taskId": over.id }))).error_code(), -32602);
 }
 
-/// M17: a user's oldest task that is over makes room.
+/// M17: a user's oldest finished task is removed for a new one.
 #[test]
 fn tasks_are_bounded_per_user() {
     let (endpoint, gate) = gated();
@@ -336,12 +336,12 @@ fn tasks_are_bounded_per_user() {
     let is_there = |id: &String| endpoint.send(ask("tasks/get", json!({ "taskId": id }))).status == 200;
     let there: Vec<bool> = ids.iter().map(is_there).collect();
     assert!(!there[0] && there[1..].iter().all(|there| *there), "{there:?}");
-    // Somebody else has room of their own.
+    // Another user has a limit of their own.
     gate.send("done".to_owned()).unwrap();
     endpoint.begin_as(2, run("gated", json!({}))).worker.join().unwrap();
 }
 
-/// M17: results that wait to be asked for are bounded, one by one and together.
+/// M17: results that are kept for `tasks/get` are bounded, each and together.
 #[test]
 fn results_are_bounded() {
     let (endpoint, gate) = gated();
@@ -362,7 +362,7 @@ fn results_are_bounded() {
     assert_eq!(end_with(most), "completed");
 }
 
-/// Nobody is told of tasks, and the acknowledgement says so; whoever takes no tasks must not even ask.
+/// No notifications of tasks are sent, and the acknowledgement grants none; a client that does not support tasks must not ask for them.
 #[test]
 fn task_ids_are_ignored_in_subscriptions() {
     let endpoint = conformance();

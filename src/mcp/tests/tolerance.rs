@@ -1,4 +1,4 @@
-//! Requests against the letter of the protocol: those that are served all the same, and those that stay refused.
+//! Requests that violate the protocol: those that are served nevertheless, and those that are refused.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn with_version(request: Request, version: &str) -> Request {
     request.with(VERSION, version)
 }
 
-/// A modern body, and no header but the version.
+/// A modern body, and no header except the version.
 fn mixed(method: &str, mut params: Value, version: &str) -> Request {
     params["_meta"] = modern::meta();
     with_version(post(&request(1, method, params)), version)
@@ -18,8 +18,8 @@ fn greet() -> Value {
     json!({ "name": "test_simple_text", "arguments": {} })
 }
 
-/// Hosted connectors have the transport of 2025-11-25 and the bodies of 2026-07-28. That pair is served; it may leave out the
-/// headers that its transport does not know, and must not contradict itself in those that it sends.
+/// Hosted connectors use the transport of 2025-11-25 with bodies of 2026-07-28. That combination is served; the headers that its
+/// transport does not have may be absent, and must match the body if present.
 #[test]
 fn a_modern_body_under_a_legacy_version_is_served() {
     let endpoint = conformance();
@@ -53,7 +53,7 @@ fn a_modern_body_under_a_legacy_version_is_served() {
     assert_eq!(endpoint.mcp.tolerated(), [("modern_body_under_legacy_version", 8)]);
 }
 
-/// In no other pair may a header be missing or differ.
+/// In no other combination may a header be missing or differ.
 #[test]
 fn other_pairs_of_versions_stay_refused() {
     let endpoint = conformance();
@@ -75,7 +75,7 @@ fn other_pairs_of_versions_stay_refused() {
     assert_eq!(endpoint.mcp.tolerated(), []);
 }
 
-/// A session whose client sends its own latest version, whatever was agreed on, is that session.
+/// A client that sends its own latest version instead of the negotiated one is served in its session.
 #[test]
 fn a_session_is_served_under_any_version_that_is_spoken() {
     let endpoint = conformance();
@@ -98,7 +98,7 @@ fn a_session_is_served_under_any_version_that_is_spoken() {
         }
     }
     assert_eq!(endpoint.mcp.tolerated(), [("modern_version_in_session", 5)]);
-    // Nobody else's, and none that has ended.
+    // Not in a session of another user, or in one that has ended.
     let stranger =
         with_version(post(&request(1, "ping", json!({}))), "2026-07-28").with("Mcp-Session-Id", &session);
     assert_eq!(endpoint.send_as(2, stranger.clone()).status, 404);
@@ -108,7 +108,7 @@ fn a_session_is_served_under_any_version_that_is_spoken() {
     assert_eq!(endpoint.send(with_version(get(), "2026-07-28").with("Mcp-Session-Id", &session)).status, 404);
 }
 
-/// The version twice, or joined by a proxy, is one version if both are equal; other headers are not looked at like that.
+/// A version that is sent twice, or joined by a proxy, is one version if both are equal; other headers have no such exception.
 #[test]
 fn a_repeated_version_counts_as_one() {
     let endpoint = conformance();
@@ -137,7 +137,7 @@ fn a_repeated_version_counts_as_one() {
     }
 }
 
-/// A client of 2024-11-05 that comes over Streamable HTTP stays at its version.
+/// A client of 2024-11-05 over Streamable HTTP keeps its version.
 #[test]
 fn a_client_of_2024_11_05_is_served() {
     let endpoint = conformance();
@@ -148,7 +148,7 @@ fn a_client_of_2024_11_05_is_served() {
     assert!(stream.is_silent(), "no empty event, which such a client takes for a broken message");
 }
 
-/// A server with one tool that says what it gets.
+/// A server that returns the params of each call.
 fn echo() -> Endpoint {
     struct Echo(ToolServer);
     impl Backend for Echo {
@@ -174,8 +174,8 @@ fn echo() -> Endpoint {
     endpoint(Echo(server))
 }
 
-/// Null, and the `[]` that PHP writes for an empty object, are as good as absent where an object may be: in both eras, and a
-/// backend sees neither.
+/// Null, and the `[]` that PHP writes for an empty object, count as absent where an object is optional: in both eras, and a backend
+/// gets neither.
 #[test]
 fn null_and_empty_arrays_in_place_of_objects_reach_no_tool() {
     let endpoint = echo();
@@ -242,7 +242,7 @@ fn null_and_php_objects_are_read_as_absent_everywhere() {
     assert_eq!(listening.json()["params"]["notifications"], json!({ "promptsListChanged": true }));
 }
 
-/// Ids and progress tokens that are integers written as floats are those integers, also where they are compared.
+/// Ids and progress tokens that are integers written as floats are read as those integers, also in comparisons.
 #[test]
 fn integral_floats_are_integers_in_ids_and_progress_tokens() {
     let endpoint = conformance();
@@ -264,7 +264,7 @@ fn integral_floats_are_integers_in_ids_and_progress_tokens() {
     assert_eq!(asking.next(), None);
 }
 
-/// A refusal names the member that is wrong.
+/// A refusal names the wrong member.
 #[test]
 fn a_refusal_names_the_member() {
     let endpoint = conformance();
@@ -351,7 +351,7 @@ fn a_request_with_broken_params_is_answered_under_its_id() {
     assert_eq!(said(br#"{"jsonrpc":"2.0","id":1,"method":"ping""#), Value::Null);
 }
 
-/// serde_json takes the string of such a member for a text of its own, which nobody has looked at.
+/// serde_json parses the string of such a member as JSON, which no check has covered.
 #[test]
 fn json_inside_a_string_is_never_unpacked() {
     let endpoint = conformance();
@@ -379,7 +379,7 @@ fn json_inside_a_string_is_never_unpacked() {
     }
 }
 
-/// An array is no object: serde alone would read one by the order of the members.
+/// An array is not accepted as an object: serde alone would read it by the order of the fields.
 #[test]
 fn arrays_are_not_read_by_position() {
     #[derive(serde::Deserialize)]
@@ -409,7 +409,7 @@ fn arrays_are_not_read_by_position() {
     assert_eq!(endpoint.send(call).status, 400, "no version, so no modern request, and no session");
 }
 
-/// Only a server whose lists may change promises to tell of it.
+/// Only a server whose lists may change declares `listChanged`.
 #[test]
 fn list_changes_are_promised_where_lists_change() {
     let server = |changes: bool| {

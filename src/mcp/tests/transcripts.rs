@@ -1,5 +1,5 @@
-//! Replays `fixtures/mcp/`. A file is one conversation and names the section of the specification that it shows. Each of
-//! its steps is a request and what must come back; `"$name"` stands for a value that a later step sends or sees again.
+//! Replays `fixtures/mcp/`. A file is one conversation and names the section of the specification that it shows. Each of its
+//! steps is a request and the expected answer; `"$name"` is a placeholder for a value that a later step sends or expects again.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ struct Step {
     session: Option<String>,
     /// The whole answer as JSON.
     json: Option<Value>,
-    /// Every message of the answer's stream, up to its end or as many as stand here.
+    /// The messages of the answer's stream: all, or the first of them.
     events: Option<Vec<Value>>,
 }
 
@@ -66,7 +66,7 @@ fn name_of(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| text.starts_with('$'))
 }
 
-/// The value with every `"$name"` in it replaced by what it stands for.
+/// The value with every `"$name"` in it replaced by the captured value.
 fn substitute(value: &Value, values: &HashMap<String, Value>) -> Value {
     match value {
         Value::String(_) => name_of(value).map_or_else(|| value.clone(), |name| values[name].clone()),
@@ -78,7 +78,7 @@ fn substitute(value: &Value, values: &HashMap<String, Value>) -> Value {
     }
 }
 
-/// Compares whole values; a `"$name"` that is new takes the value that is there.
+/// Compares whole values; a new `"$name"` captures the actual value.
 fn compare(found: &Value, expected: &Value, values: &mut HashMap<String, Value>) {
     if let Some(name) = name_of(expected) {
         assert_eq!(values.entry(name.to_owned()).or_insert_with(|| found.clone()), found);

@@ -1,4 +1,4 @@
-//! Which URIs a template fits.
+//! URIs that match a template.
 
 use crate::mcp::resource::UriTemplate;
 
@@ -9,7 +9,7 @@ fn check(template: &str, uri: &str, expected: Option<&[(&str, &str)]>) {
     assert_eq!(found, expected, "{template} {uri}");
 }
 
-/// M18: no expression is compiled: what a variable may be is one segment, found in one pass.
+/// M18: no regular expression is compiled: a variable matches one segment, found in one pass.
 #[test]
 fn a_variable_matches_one_path_segment() {
     let template = "test://template/{id}/data";
@@ -23,7 +23,7 @@ fn a_variable_matches_one_path_segment() {
     check("a:{x}", "a:%ff", None);
 }
 
-/// M18: what is encoded is one segment as well.
+/// M18: a decoded value is one segment as well.
 #[test]
 fn dot_segments_and_encoded_slashes_match_no_variable() {
     for bad in
@@ -36,7 +36,7 @@ fn dot_segments_and_encoded_slashes_match_no_variable() {
     }
 }
 
-/// M18: matching takes one pass, whatever a client sends.
+/// M18: matching takes one pass for any text.
 #[test]
 fn a_hostile_uri_is_matched_in_one_pass() {
     let uri = format!("a:{}!", "-a".repeat(1_000_000));
