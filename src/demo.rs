@@ -21,7 +21,7 @@ const PAUSE: Duration = if cfg!(test) { Duration::from_millis(1) } else { Durati
 /// The demo's tools, prompt and resource.
 ///
 /// # Errors
-/// None that can happen: what is offered here is fixed. A test builds it.
+/// None in practice: the tools, the prompt and the resource are fixed, and a test builds them.
 pub fn tools(github: &Arc<GitHub>) -> Result<ToolServer, BuildError> {
     let github = Arc::clone(github);
     server(move |token| github.profile(token))
@@ -143,7 +143,7 @@ fn whoami(
         };
         let profile = profile(&token).map_err(|error| match error {
             ProviderError::Refused => {
-                let _ = context.principal().upstream.is_good(); // it ends the grant
+                let _ = context.principal().upstream.is_good(); // ends the grant if the token is refused
                 "GitHub does not accept your token any more: log in again"
             }
             ProviderError::Blocked(_) => "GitHub does not answer for your account: see github.com",

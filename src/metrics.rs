@@ -1,7 +1,7 @@
 //! The counters of a running server, and `/metrics` in the text format of Prometheus (version 0.0.4).
 //!
-//! No part of a request becomes a label: routes, classes, methods and reasons come from closed sets, names of servers from the operator,
-//! so that strangers cannot make the page longer.
+//! No part of a request becomes a label: routes, classes, methods and reasons come from closed sets, names of servers from the
+//! configuration, so that clients cannot make the page longer.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -17,7 +17,7 @@ use crate::router::Route;
 /// Counters of requests.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Guards the counters of the routes that were used, by name.
+    /// Guards the counters of the used routes, by name.
     routes: Mutex<BTreeMap<&'static str, RouteNumbers>>,
     refusals: Counters,
     /// By server, if there are several, JSON-RPC method and outcome.
@@ -48,21 +48,21 @@ const SERVERS: [(&str, &str, &str); 3] = [
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// Numbers that are looked up for each page.
+/// The values that are looked up for each page.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub version: &'static str,
-    /// Gauges: name, what it is, value.
+    /// Gauges: name, description, value.
     pub gauges: Vec<(&'static str, &'static str, u64)>,
-    /// Calls to GitHub by how they ended.
+    /// Calls to GitHub, by outcome.
     pub github_calls: Vec<(&'static str, u64)>,
-    /// Connections and heads that the door refused, by reason.
+    /// Connections and request heads that the door refused, by reason.
     pub door_refusals: Vec<(&'static str, u64)>,
     /// Requests that were served although they break the protocol, by kind.
     pub tolerated: Vec<(&'static str, u64)>,
-    /// Lines for the audit log by what became of them, if it is kept.
+    /// Lines for the audit log, by outcome, if it is kept.
     pub audit_lines: Vec<(&'static str, u64)>,
-    /// The servers behind this one by name: programs that run, restarts, failures. The operator gave them their names.
+    /// The servers behind this one, by their configured names: running programs, restarts, failures.
     pub servers: Vec<(String, [u64; 3])>,
 }
 
@@ -87,7 +87,7 @@ impl Metrics {
         self.calls.count((server, method, outcome));
     }
 
-    /// Counts why a request was refused.
+    /// Counts a refused request, by reason.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.count(reason);
     }
@@ -146,7 +146,7 @@ impl Page {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// Names and values of labels come from closed sets: nothing in them has to be escaped.
+    /// Names and values of labels come from closed sets: they need no escaping.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
@@ -176,17 +176,17 @@ impl Page {
     }
 }
 
-/// The memory that this process has in RAM (bytes), if the system says.
+/// The resident memory of this process (bytes), if the system reports it.
 pub fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Looks up the numbers of a [`Snapshot`].
+/// Looks up the values of a [`Snapshot`].
 pub type Look = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
-/// `/metrics`, on the operator's socket and on the loopback port that the operator gave it.
+/// `/metrics`, on the operator's socket and on the configured loopback port.
 pub struct Endpoint {
     metrics: Arc<Metrics>,
     look: Look,

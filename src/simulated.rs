@@ -1,8 +1,8 @@
-//! A GitHub of made-up people, for trying the server out and for its tests: no account, no network, nothing proven.
+//! A simulated GitHub with fictional people, to try the server and to test it: without accounts, network or authentication.
 //!
-//! It speaks what `github` asks for, at the paths of a GitHub Enterprise Server (`/login/oauth`, `/api/v3`), and answers
-//! as GitHub does, errors with status 200 included. Its callers prove nothing, so it answers only to loopback
-//! names, sends codes to loopback callbacks only, and says on every page and log line what it is.
+//! It serves the requests of `github`, at the paths of a GitHub Enterprise Server (`/login/oauth`, `/api/v3`), and answers as GitHub
+//! does, errors with status 200 included. Its callers are not authenticated, so it answers only under loopback host names, sends codes
+//! to loopback callbacks only, and identifies itself as simulated on every page and log line.
 
 mod page;
 
@@ -30,7 +30,7 @@ pub const ORG: &str = "octo-org";
 /// Its one team, with the same people.
 pub const TEAM: &str = "engineering";
 
-/// Someone who can log in.
+/// A person who can log in.
 #[derive(Debug)]
 struct Person {
     id: u64,
@@ -56,11 +56,11 @@ pub struct Simulated {
     random: Arc<dyn Random>,
     /// Guards the codes that were issued.
     codes: Mutex<BoundedMap<String, Code>>,
-    /// Guards the hashes of tokens that were deleted. Forgotten at a restart: no real identity depends on them.
+    /// Guards the hashes of deleted tokens. Lost at a restart: no real identity depends on them.
     deleted: Mutex<BoundedMap<[u8; 32], ()>>,
 }
 
-/// The login that a code stands for.
+/// The login that a code is for.
 struct Code {
     person: &'static Person,
     scope: String,
@@ -68,7 +68,7 @@ struct Code {
     code_challenge: Option<String>,
 }
 
-/// The content of a token, sealed into it, so that tokens outlive a restart.
+/// The content of a token, sealed into it, so that tokens survive a restart.
 #[derive(Serialize, Deserialize)]
 struct Token {
     #[serde(rename = "u")]
@@ -96,7 +96,7 @@ impl Handler for Simulated {
 }
 
 impl Simulated {
-    /// A GitHub that knows this client id and secret.
+    /// A GitHub with one app, which has this client id and secret.
     pub fn new(
         client_id: &str,
         client_secret: &Secret<String>,
@@ -115,7 +115,7 @@ impl Simulated {
         }
     }
 
-    /// The name of the route, for the log, and the answer.
+    /// Serves a request. Returns the name of the route, for the log, and the answer.
     fn answer(&self, request: &Request) -> (&'static str, Response) {
         let head = &request.head;
         let Some(url) = own_url(head) else {
@@ -146,7 +146,7 @@ impl Simulated {
 
     // ---- the login pages ----
 
-    /// The page on which the person chooses who to be.
+    /// The page on which the person chooses a user.
     fn ask(&self, head: &Head) -> Response {
         let Ok(form) = Form::parse(head.query.as_deref().unwrap_or_default().as_bytes()) else {
             return page::problem(400, "The request cannot be read.");
@@ -157,7 +157,7 @@ impl Simulated {
         }
     }
 
-    /// The `redirect_uri` of a request, if GitHub would show a page for it.
+    /// The `redirect_uri` of a valid authorization request, or the text of the error page.
     fn check_authorization<'f>(&self, form: &'f Form) -> Result<&'f str, &'static str> {
         if form.value("client_id") != Some(&self.client_id) {
             return Err("No app here has this client_id.");
@@ -238,13 +238,13 @@ impl Simulated {
         json(200, &json!({ "access_token": token, "scope": scopes.join(","), "token_type": "bearer" }))
     }
 
-    /// Now, and the end of something with this lifetime.
+    /// The current monotonic time, and the end of a lifetime that starts now.
     fn until(&self, lifetime: Duration) -> (Duration, Duration) {
         let now = self.clock.monotonic();
         (now, now.saturating_add(lifetime))
     }
 
-    /// Takes a code, which is good once even if the rest of the request is wrong.
+    /// Takes a code, which is used up even if the rest of the request is wrong.
     fn take_code(&self, code: &str) -> Option<Code> {
         let mut codes = self.codes.lock();
         let is_good = codes.get(code, self.clock.monotonic()).is_some();
@@ -303,14 +303,14 @@ impl Simulated {
     }
 }
 
-/// The URL under which the browser sees this server, if it is a loopback one. The Host field may say so here, and only
-/// here: a client that sends another can log in as anyone anyway.
+/// The URL of this server for the browser, if it is a loopback one. It is taken from the Host field, which is safe only here: a client
+/// that forges the field can log in as anyone anyway.
 fn own_url(head: &Head) -> Option<PublicUrl> {
     let host = head.headers.one("host").ok()??;
     PublicUrl::parse(&format!("http://{host}")).ok()
 }
 
-/// Whether a URI is http on a loopback host, and fit for a Location field.
+/// Whether a URI is http on a loopback host, and valid in a Location field.
 fn is_loopback(uri: &str) -> bool {
     let host = uri.strip_prefix("http://").and_then(|rest| rest.split(['/', '?']).next());
     let is_plain = uri.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\');

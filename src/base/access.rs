@@ -1,5 +1,5 @@
-//! Who may use what of a server: the rules of `access` and `MCP_ACCESS`, of which the first that names the caller holds. `oauth` refuses
-//! whom none names, at the login, at a refresh and at each request; `mcp` applies the rule to lists and calls.
+//! Access rules of a server (`access` and `MCP_ACCESS`): the first rule that names the caller applies. `oauth` refuses callers whom no
+//! rule names, at the login, at a refresh and at each request; `mcp` applies the rule to lists and calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::lock::Mutex;
 use super::membership::{Group, Memberships};
 use super::{json, limits};
 
-/// Whom a rule of `MCP_ALLOW` or of `access` names.
+/// A condition on the caller, in `MCP_ALLOW` or in a rule of `access`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum AllowRule {
@@ -30,7 +30,7 @@ pub enum AllowRule {
 }
 
 impl AllowRule {
-    /// Reads what is the same in `MCP_ALLOW` and `access`.
+    /// Parses the forms that `MCP_ALLOW` and `access` have in common.
     ///
     /// # Errors
     /// The right form.
@@ -58,7 +58,7 @@ impl AllowRule {
         }
     }
 
-    /// Whether this is the caller; `None` if that depends on a membership that is not known.
+    /// Whether it names the caller; `None` if that depends on an unknown membership.
     pub fn names(&self, who: Who<'_>) -> Option<bool> {
         match (self, who.subject) {
             (AllowRule::Token(name), subject) => Some(Subject::Token(*name) == subject),
@@ -83,8 +83,8 @@ impl TryFrom<String> for AllowRule {
     }
 }
 
-/// Letters, digits, hyphens, and the underscore of managed enterprise accounts: nothing that could leave a URL's path
-/// segment.
+/// Checks a login or organisation: letters, digits, hyphens, and the underscore of managed enterprise accounts, so that it is safe
+/// as a path segment of a URL.
 ///
 /// # Errors
 /// The right form.
@@ -96,14 +96,14 @@ pub fn login(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// A caller, as rules see them.
+/// The properties of a caller on which rules depend.
 #[derive(Clone, Copy, Debug)]
 pub struct Who<'a> {
     /// A user at GitHub, or a service token.
     pub subject: Subject,
     /// The user's login.
     pub login: &'a str,
-    /// As far as they are known.
+    /// The user's known memberships.
     pub memberships: &'a Memberships,
 }
 
@@ -113,14 +113,14 @@ impl<'a> From<&'a Principal> for Who<'a> {
     }
 }
 
-/// A pattern: `*` stands for any text, everything else for itself. Matches a whole text, in time that grows with its length.
+/// A pattern: `*` matches any text, every other character itself. Matches a whole text, in linear time.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Glob(String);
 
 impl Glob {
-    /// Whether the whole text has this form. The parts between stars are looked for from left to right, each once: an earlier place
-    /// of a part leaves more for the next ones, so no other has to be tried.
+    /// Whether the whole text matches. The parts between stars are searched from left to right without backtracking: the first
+    /// occurrence of a part leaves the most text for the others.
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, others)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -139,17 +139,17 @@ impl fmt::Display for Glob {
     }
 }
 
-/// One rule: whom it names, and what it opens to them.
+/// One rule: conditions on the caller, and the tools, prompts and resources that are open to such callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with allow")]
 pub struct AccessRule {
-    /// One of these is enough.
+    /// Conditions on the caller; one that matches is enough.
     pub allow: Vec<AllowRule>,
     /// Tools by name; `None`: all.
     pub tools: Option<Vec<Glob>>,
-    /// Of these tools, those that are not meant.
+    /// Exceptions from these tools, by name.
     pub exclude: Option<Vec<Glob>>,
-    /// Of these tools, only those that the server itself declares as such that change nothing.
+    /// Of these tools, only those that the server declares as read-only (`readOnlyHint`).
     #[serde(default)]
     pub read_only: bool,
     /// Prompts by name.
@@ -165,7 +165,7 @@ impl AccessRule {
         AccessRule { tools: none(), prompts: none(), resources: none(), ..AccessRule::default() }
     }
 
-    /// Whether it opens a tool by its name. With [`AccessRule::read_only`] the tool has to be of that kind as well.
+    /// Whether it opens a tool by its name. With [`AccessRule::read_only`] the tool must be read-only as well.
     pub fn opens_tool(&self, name: &str) -> bool {
         self.tools.as_deref().is_none_or(|tools| any(tools, name)) && !self.excludes(name)
     }
@@ -181,23 +181,23 @@ impl AccessRule {
         self.prompts.as_deref().map_or(!self.narrows_tools(), |prompts| any(prompts, name))
     }
 
-    /// Whether it opens a resource. No pattern fits a URI that leads elsewhere than it seems to.
+    /// Whether it opens a resource. No pattern matches a misleading URI, which a reader could resolve to another resource.
     pub fn opens_resource(&self, uri: &str) -> bool {
         let named = |resources| any(resources, uri) && !leads_elsewhere(uri);
         self.resources.as_deref().map_or(!self.narrows_tools(), named)
     }
 
-    /// Whether it closes nothing.
+    /// Whether all tools, prompts and resources are open.
     pub fn opens_everything(&self) -> bool {
         !self.narrows_tools() && self.prompts.is_none() && self.resources.is_none()
     }
 
-    /// Whether not all tools are open. Prompts and resources are closed then unless they are named.
+    /// Whether some tools are closed. Prompts and resources are then closed unless they are named.
     pub fn narrows_tools(&self) -> bool {
         self.tools.is_some() || self.exclude.is_some() || self.read_only
     }
 
-    /// Whether this is the caller; `Err` with the group about which that has to be asked.
+    /// Whether it names the caller; `Err` with the group if that depends on an unknown membership.
     fn names(&self, who: Who<'_>) -> Result<bool, &Group> {
         let mut unknown = None;
         for rule in &self.allow {
@@ -215,8 +215,9 @@ fn any(globs: &[Glob], text: &str) -> bool {
     globs.iter().any(|glob| glob.matches(text))
 }
 
-/// Whether a URI has `.`, `..` or nothing between what some reader may take for separators, encoded up to twice, or is encoded more often,
-/// or has what readers drop. Nothing, because a server that joins paths takes what follows `//` for one from the root.
+/// Whether a reader could resolve a URI to another resource: it has `.` or `..` between possible separators, or an empty path segment,
+/// percent-encoded up to twice; it is encoded more often; or it has characters that readers drop. An empty segment, because a server
+/// that joins paths may read the text after `//` as an absolute path.
 fn leads_elsewhere(uri: &str) -> bool {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let once = decode(uri);
@@ -231,7 +232,7 @@ fn leads_elsewhere(uri: &str) -> bool {
     decode(&twice) != twice || [uri, &once, &twice].into_iter().any(is_misleading)
 }
 
-/// The rules of a server; without any it is open to everybody who is let in at all.
+/// The rules of a server; without any it is open to every caller that `MCP_ALLOW` admits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessRules(Option<Vec<Arc<AccessRule>>>);
 
@@ -267,7 +268,7 @@ impl AccessRules {
                 Err(error) => {
                     let error = error.to_string();
                     let why = error.rsplit_once(" at line ").map_or(&*error, |(why, _)| why);
-                    let why = why.replace("expected a sequence", "expected a list: [\"…\"]"); // serde's word
+                    let why = why.replace("expected a sequence", "expected a list: [\"…\"]"); // serde's term
                     mistakes.push(format!("rule {number}: {why}"));
                 }
             }
@@ -280,7 +281,7 @@ impl AccessRules {
         self.0.as_deref()
     }
 
-    /// The rules' verdict on a caller. A membership that is not known stops the search: no later rule holds in its place.
+    /// The rules' verdict on a caller. An unknown membership stops the search: no later rule applies instead.
     pub fn standing(&self, who: Who<'_>) -> Standing {
         let Some(rules) = &self.0 else { return Standing::Named(Arc::default()) };
         for rule in rules {
@@ -293,7 +294,7 @@ impl AccessRules {
         Standing::Nobody
     }
 
-    /// The rule that holds for a caller.
+    /// The rule that applies to a caller.
     pub fn rule_for(&self, who: Who<'_>) -> Option<Arc<AccessRule>> {
         match self.standing(who) {
             Standing::Named(rule) => Some(rule),
@@ -301,16 +302,16 @@ impl AccessRules {
         }
     }
 
-    /// Whether GitHub has to be asked about groups.
+    /// Whether a rule depends on memberships at GitHub.
     pub fn has_groups(&self) -> bool {
         self.0.iter().flatten().flat_map(|rule| &rule.allow).any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 }
 
-/// The rules of one server as they are now.
+/// The current rules of one server.
 #[derive(Debug, Default)]
 pub struct ServerAccess {
-    /// Guards which rules hold; SIGHUP replaces them. Held to copy a pointer.
+    /// Guards the current rules, which SIGHUP replaces. Held to copy a pointer.
     current: Mutex<Arc<AccessRules>>,
 }
 

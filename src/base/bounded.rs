@@ -1,8 +1,8 @@
-//! A map of bounded size, for data about strangers: rates, pauses, spent logins, documents.
+//! A map of bounded size, for data that unauthenticated clients cause: rates, pauses, spent logins, documents.
 //!
-//! Every entry has an owner and a time at which it ends. An owner who has as many entries as one may have makes room for
-//! their own next one; when the map is full, the owner with most entries makes room. In both cases the entry that ends
-//! soonest goes, so nobody's entries push out those of others. Without owners (`O = ()`), the soonest of all goes.
+//! Every entry has an owner and an expiry. At the limit per owner, a new entry evicts one of the same owner; when the map is full, it
+//! evicts one of the owner with most entries. In both cases the entry that expires first is evicted, so no owner can displace the
+//! entries of others. Without owners (`O = ()`), the first of all to expire is evicted.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         BoundedMap { per_owner_limit, limit, entries: HashMap::new() }
     }
 
-    /// The value, unless its time is over.
+    /// The value, unless the entry has expired.
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: Duration) -> Option<&V>
     where
         K: Borrow<Q>,
@@ -45,7 +45,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         self.entries.get(key).filter(|entry| entry.ends > now).map(|entry| &entry.value)
     }
 
-    /// The value, unless its time is over.
+    /// The value, unless the entry has expired.
     pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q, now: Duration) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -53,7 +53,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         self.entries.get_mut(key).filter(|entry| entry.ends > now).map(|entry| &mut entry.value)
     }
 
-    /// The owner of an entry and its end, which may be in the past.
+    /// The owner and the expiry of an entry, which may be in the past.
     pub fn owner_and_end_of_any_age<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&O, Duration)>
     where
         K: Borrow<Q>,
@@ -61,12 +61,12 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         self.entries.get(key).map(|entry| (&entry.owner, entry.ends))
     }
 
-    /// How many entries an owner has.
+    /// The number of entries of an owner.
     pub fn count_of(&self, owner: &O) -> usize {
         self.entries.values().filter(|entry| entry.owner == *owner).count()
     }
 
-    /// Adds or replaces an entry, which ends at `ends`.
+    /// Adds or replaces an entry, which expires at `ends`.
     pub fn insert(&mut self, key: K, value: V, owner: O, (now, ends): (Duration, Duration)) {
         if !self.entries.contains_key(&key) {
             self.make_room(&owner, now);
@@ -83,7 +83,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
     }
 
     fn make_room(&mut self, owner: &O, now: Duration) {
-        // An owner cannot have more entries than there are: while there are few, there is nothing to count.
+        // An owner cannot have more entries than there are in total: below the limit, counting is unnecessary.
         if self.entries.len() < self.per_owner_limit {
             return;
         }
@@ -94,7 +94,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         soonest.and_then(|key| self.entries.remove(&key));
     }
 
-    /// The owner who makes room for one more entry of `owner`, if there is no room.
+    /// The owner who loses an entry to one more of `owner`, if there is no room.
     fn loser(&self, owner: &O) -> Option<O> {
         if self.count_of(owner) >= self.per_owner_limit {
             return Some(owner.clone());
@@ -110,7 +110,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
         counts.into_iter().max_by_key(|(_, count)| *count).map(|(owner, _)| owner.clone())
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

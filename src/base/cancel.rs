@@ -1,4 +1,4 @@
-//! The flag that tells work to stop: tripped once, seen by everyone who holds it.
+//! Cancellation of work: a flag that is tripped once and shared by all of its clones.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ pub struct CancelToken(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// Guards whether the token is tripped, and what is to be done then.
+    /// Guards the flag, and the actions to run when it is tripped.
     state: Mutex<TokenState>,
     /// Wakes [`CancelToken::wait`].
     changed: Condvar,
@@ -22,13 +22,13 @@ struct Shared {
 #[derive(Default)]
 struct TokenState {
     tripped: bool,
-    /// The work is over: nothing is to be done any more.
+    /// The work is over: no action runs any more.
     disarmed: bool,
     /// Run by [`CancelToken::trip`], outside of the lock.
     actions: Vec<Action>,
 }
 
-/// An action for the moment when a token is tripped.
+/// An action that runs when a token is tripped.
 pub(crate) type Action = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Shared {
@@ -43,7 +43,7 @@ impl CancelToken {
         CancelToken::default()
     }
 
-    /// Trips the token and wakes everyone who waits on it.
+    /// Trips the token and wakes all threads that wait on it.
     pub fn trip(&self) {
         let actions = {
             let mut state = self.0.state.lock();
@@ -54,8 +54,8 @@ impl CancelToken {
         actions.into_iter().for_each(run);
     }
 
-    /// Runs `action` when the token is tripped, on the thread that trips it; at once if it is tripped already. It must not wait.
-    /// A panic in it is logged and goes no further.
+    /// Runs `action` when the token is tripped, on the thread that trips it; at once if it is tripped already. It must not block.
+    /// A panic in it is logged and caught.
     pub fn on_trip(&self, action: impl FnOnce() + Send + 'static) {
         let action: Action = Box::new(action);
         {
@@ -77,7 +77,7 @@ impl CancelToken {
         std::mem::take(&mut state.actions)
     }
 
-    /// Whether the work is to stop.
+    /// Whether the token is tripped: the work should stop.
     pub fn is_tripped(&self) -> bool {
         self.0.state.lock().tripped
     }

@@ -1,19 +1,20 @@
-//! The capacity of a server, as the operator chooses it, and the limits that follow from that choice.
+//! The configured capacity of a server, and the limits that are derived from it.
 
 use super::limits;
 
-/// Limits on what is open at once. The defaults are those of [`limits`]; [`Capacity::fault`] checks that they fit together.
+/// Limits on concurrent connections, streams and sessions. The defaults are those of [`limits`]; [`Capacity::fault`] checks that they
+/// fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Connections, one thread each.
     pub connections: usize,
     /// Open streams, each on one of these connections.
     pub streams: usize,
-    /// Sessions of the older protocol era.
+    /// Sessions of the legacy era.
     pub sessions: usize,
     /// Open streams of one user.
     pub streams_per_user: usize,
-    /// Sessions of one user; the least recently used one makes room.
+    /// Sessions of one user; at the limit, the least recently used one is ended.
     pub sessions_per_user: usize,
 }
 
@@ -30,7 +31,7 @@ impl Default for Capacity {
 }
 
 impl Capacity {
-    /// The values that do not fit together, in words: streams must leave connections for logins and calls.
+    /// A description of values that do not fit together: streams must leave connections for logins and calls.
     pub fn fault(&self) -> Option<&'static str> {
         let kept_free = self.connections.div_ceil(4);
         (self.streams > self.connections.saturating_sub(kept_free)).then_some(
@@ -43,7 +44,7 @@ impl Capacity {
         self.connections.div_ceil(8)
     }
 
-    /// Requests that wait for a worker: each connection has one at a time, and the operator's are beside them.
+    /// Requests that wait for a worker: each connection has one at a time; those of the operator's socket are additional.
     pub fn queue(&self) -> usize {
         self.connections.saturating_mul(2)
     }
@@ -54,8 +55,8 @@ impl Capacity {
         self.connections.saturating_mul(limits::UNCHECKED_BODY_BYTES)
     }
 
-    /// Requests that the trusted door answers at once; one more is answered 503. Each holds a thread, a stream as long as
-    /// it is open. A proxy is to open no more connections.
+    /// Requests that the door for a trusted proxy serves concurrently; one more is answered 503. Each holds a thread, a stream as long
+    /// as it is open. The proxy should open no more connections than this.
     pub fn tiny_threads(&self) -> usize {
         self.streams.saturating_add(limits::TINY_THREADS_BESIDE_STREAMS)
     }

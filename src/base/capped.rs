@@ -1,4 +1,4 @@
-//! Reading what may be too large: the operator's files, the answers of other servers.
+//! Reads of limited size: the operator's files, the answers of other servers.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -21,10 +21,10 @@ pub fn is_exposed(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
 }
 
-/// Everything that a reader brings, or an error ([`io::ErrorKind::FileTooLarge`]) if that is more than `most` bytes.
+/// All bytes of a reader, or an error ([`io::ErrorKind::FileTooLarge`]) if there are more than `most`.
 pub fn read_from(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // One byte more than is welcome, to tell a full file from one that goes on.
+    // One byte above the limit, to distinguish a file of exactly that size from a larger one.
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     if reader.take(limit).read_to_end(&mut bytes)? > most {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {most} bytes")));
@@ -32,10 +32,10 @@ pub fn read_from(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// An operator's file of JSON. Objects are read by the names of their members.
+/// Reads a JSON file of the operator as a type; structs from objects only, never from arrays.
 ///
 /// # Errors
-/// The file, and what is wrong with it.
+/// The file, and its fault.
 pub fn json<T: DeserializeOwned>(path: &Path) -> Result<T, StartupError> {
     let unusable = |why: &dyn Display| StartupError::unusable(path.display(), why);
     let text = read(path).and_then(text).map_err(|error| unusable(&error))?;

@@ -1,4 +1,4 @@
-//! Time. The only place that reads a clock; everything else is told the time.
+//! Time: the only module that reads the system's clocks.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ pub fn rfc3339_millis() -> String {
     format!("{}.{:03}Z", seconds.trim_end_matches('Z'), now.subsec_millis())
 }
 
-#[allow(clippy::disallowed_methods)] // this is the clock's home
+#[allow(clippy::disallowed_methods)] // only this module reads the clock
 fn since_epoch() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
@@ -98,7 +98,7 @@ pub fn monotonic() -> Duration {
 }
 
 /// A point of the monotonic clock, for the deadlines of sockets and threads.
-#[allow(clippy::disallowed_methods)] // this is the clock's home
+#[allow(clippy::disallowed_methods)] // only this module reads the clock
 pub fn instant() -> Instant {
     Instant::now()
 }
@@ -127,12 +127,12 @@ impl ManualClock {
         self.monotonic.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }
 
-    /// Somebody sets the wall clock ahead.
+    /// Sets the wall clock ahead.
     pub(crate) fn go_ahead(&self, duration: Duration) {
         self.wall.fetch_add(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }
 
-    /// Somebody sets the wall clock back.
+    /// Sets the wall clock back.
     pub(crate) fn go_back(&self, duration: Duration) {
         self.wall.fetch_sub(duration.as_secs(), std::sync::atomic::Ordering::SeqCst);
     }

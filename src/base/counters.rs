@@ -1,13 +1,13 @@
-//! Counters by fixed words: refusals by reason, calls by outcome. The words are ours, so requests cannot add to their number.
+//! Counters by fixed words: refusals by reason, calls by outcome. Requests choose none of the words, so the number of counters is bounded.
 
 use std::collections::BTreeMap;
 
 use super::lock::Mutex;
 
-/// Counts by word, or by several words together.
+/// Counts by word, or by a combination of words.
 #[derive(Debug)]
 pub struct Counters<K = &'static str>(
-    /// Guards the numbers. Held for one lookup.
+    /// Guards the counts. Held for one lookup.
     Mutex<BTreeMap<K, u64>>,
 );
 
@@ -18,7 +18,7 @@ impl<K> Default for Counters<K> {
 }
 
 impl<K: Clone + Ord> Counters<K> {
-    /// Counts one more. Returns how many there are now.
+    /// Increments the counter of a word. Returns its new value.
     pub fn count(&self, word: K) -> u64 {
         let mut counts = self.0.lock();
         let count = counts.entry(word).or_default();
@@ -26,12 +26,12 @@ impl<K: Clone + Ord> Counters<K> {
         *count
     }
 
-    /// Sets a word's counter back to zero. Returns what it was.
+    /// Resets the counter of a word to zero. Returns its previous value.
     pub fn take(&self, word: K) -> u64 {
         self.0.lock().remove(&word).unwrap_or_default()
     }
 
-    /// Every word that was counted, in order.
+    /// All counters, in the order of their words.
     pub fn counts(&self) -> Vec<(K, u64)> {
         self.0.lock().iter().map(|(word, count)| (word.clone(), *count)).collect()
     }

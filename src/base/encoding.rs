@@ -9,7 +9,7 @@ pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The bytes of a base64url text; `None` unless it is exactly what [`base64url`] would print.
+/// The bytes of a base64url text; `None` unless the text is exactly the output of [`base64url`] for them.
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     // The engine refuses padding and non-zero trailing bits, so one value has one spelling.
     URL_SAFE_NO_PAD.decode(text).ok()

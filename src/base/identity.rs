@@ -1,4 +1,4 @@
-//! The caller: the nouns that `oauth` and `mcp` share.
+//! The caller: the types that `oauth` and `mcp` share.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::encoding::{base64url, from_base64url, sha256};
 use super::membership::Memberships;
 use super::secret::Secret;
 
-/// GitHub's numeric user id, above zero. Logins change hands, ids do not: this is the identity.
+/// GitHub's numeric user id, above zero. A login can pass to another account, an id cannot: this is the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UserId(pub u64);
@@ -36,7 +36,7 @@ pub struct TokenName {
 impl TokenName {
     const MOST_BYTES: usize = 32;
 
-    /// Reads a name without `token:` before it; `None` if it is no name.
+    /// Reads a name without `token:` before it; `None` if it is invalid.
     pub fn parse(name: &str) -> Option<TokenName> {
         let is_plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let is_name = name.bytes().next().is_some_and(|first| is_plain(&first))
@@ -82,14 +82,14 @@ impl TryFrom<String> for TokenName {
     }
 }
 
-/// Who calls: a person, or a program that the operator has given a service token. Quotas, sessions and programs of different subjects
-/// are apart. As JSON, a number or `"token:NAME"`.
+/// The identity of a caller: a person, or a program to which the operator has issued a service token. Quotas, sessions and bridged
+/// programs are separate for each subject. As JSON, a number or `"token:NAME"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Subject {
     /// A user at GitHub.
     User(UserId),
-    /// The service token of this name. No GitHub user stands behind it.
+    /// The service token of this name. It belongs to no GitHub user.
     Token(TokenName),
 }
 
@@ -116,13 +116,13 @@ impl fmt::Display for Subject {
 /// A person at GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The number that never changes hands.
+    /// The account's number, which never passes to another account.
     pub user: UserId,
-    /// The login, which may.
+    /// The account's login, which can.
     pub login: String,
 }
 
-/// Names one grant: one user's consent to one client. Random, not secret.
+/// The id of a grant: one user's consent to one client. Random, not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GrantId(pub [u8; 16]);
@@ -148,7 +148,7 @@ impl TryFrom<String> for GrantId {
     }
 }
 
-/// Names a client without carrying its whole registration: the first half of SHA-256 of its `client_id`.
+/// A short name of a client, whose `client_id` may hold a whole registration: the first half of SHA-256 of the `client_id`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientFingerprint(String);
@@ -161,7 +161,7 @@ impl ClientFingerprint {
         ClientFingerprint(base64url(half))
     }
 
-    /// Reads a fingerprint; `None` unless it is one that [`ClientFingerprint::of`] can give.
+    /// Reads a fingerprint; `None` unless it has the form of [`ClientFingerprint::of`].
     pub fn parse(text: &str) -> Option<ClientFingerprint> {
         (from_base64url(text)?.len() == 16).then(|| ClientFingerprint(text.to_owned()))
     }
@@ -188,7 +188,7 @@ impl Scopes {
             .map(Scopes)
     }
 
-    /// Whether nothing is in the set.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -225,14 +225,14 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// The caller's own token at the identity provider, opened only when a tool asks for it.
+/// The caller's own token at the identity provider, decrypted only when a tool asks for it.
 pub trait UpstreamToken: Send + Sync {
     /// The token, or `None` if none was kept for this grant.
     fn token(&self) -> Option<Secret<String>>;
 
-    /// Asks the provider whose token it is. If it does not take the token, the grant ends: the client's next request is answered
-    /// 401, and it logs in again by itself. A provider that does not answer says nothing against the token. To be called by a
-    /// tool to which the provider has said 401, and before the token goes to what will use it for longer than a call.
+    /// Asks the provider for the token's owner. If the provider refuses the token, the grant ends: the client's next request is answered
+    /// 401, and it logs in again by itself. If the provider does not answer, the token counts as good. Call this after the provider has
+    /// answered 401 to a tool, and before the token is handed to code that uses it for longer than a call.
     fn is_good(&self) -> bool;
 }
 
@@ -246,15 +246,15 @@ pub struct CallerSession {
     pub ended: CancelToken,
 }
 
-/// The caller of one request, as the bearer check has proven it.
+/// The caller of one request, authenticated by its bearer token.
 #[derive(Clone)]
 pub struct Principal {
-    /// Who calls: a user at GitHub, or a service token.
+    /// The identity: a user at GitHub, or a service token.
     pub subject: Subject,
     /// The user's login at the last login or refresh that asked GitHub, or `token:NAME`. For display and for rules like `user:LOGIN`;
-    /// `subject` is who it is.
+    /// the identity is `subject`.
     pub login: Arc<str>,
-    /// The user's memberships as far as the server's rules have asked for them.
+    /// The user's known memberships in the groups of the server's rules.
     pub memberships: Arc<Memberships>,
     /// The client that holds the token.
     pub client: ClientFingerprint,
@@ -264,11 +264,11 @@ pub struct Principal {
     pub grant: GrantId,
     /// The URI of the MCP server that the token is for.
     pub resource: Arc<str>,
-    /// When the token expires: no stream that it opened stands for longer.
+    /// The expiry of the token: streams that it opened end then.
     pub expires: Timestamp,
     /// The user's own token at GitHub. A service token has none.
     pub upstream: Arc<dyn UpstreamToken>,
-    /// The MCP session of the request; `None` in 2026-07-28, and for clients that never name theirs.
+    /// The MCP session of the request; `None` in 2026-07-28, and for clients that never send its id.
     pub session: Option<Arc<CallerSession>>,
 }
 

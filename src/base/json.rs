@@ -9,19 +9,19 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-/// Limits of a text.
+/// Limits of a JSON text.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Arrays and objects inside one another, the outermost counted.
+    /// The maximum nesting depth of arrays and objects; the outermost has depth 1.
     pub depth: usize,
-    /// Members and elements in all.
+    /// The maximum number of members and elements in total.
     pub values: usize,
-    /// Whether a member of the outermost object may not be called this.
+    /// Whether a name is forbidden for members of the outermost object.
     pub is_forbidden: fn(&str) -> bool,
 }
 
-/// Scans a whole text. No object in it has two members of one name, or one that serde_json keeps to itself, its strings are
-/// free of lone surrogates, its numbers are finite, and nothing but white space follows it.
+/// Checks a whole text: no object has two members of the same name, or one with a name that serde_json reserves; strings have no lone
+/// surrogates; numbers are finite; only white space follows the value.
 ///
 /// # Errors
 /// Of category [`serde_json::error::Category::Data`] if it is JSON but breaks the rules.
@@ -32,8 +32,8 @@ pub fn check(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
     deserializer.end()
 }
 
-/// Checks a text that must be an object. A struct that serde derives could be read from an array as well, by the order of its
-/// fields, which no other reader would.
+/// Checks a text that must be an object. Deserialization that serde derives for a struct would also accept an array, by the order of
+/// the fields, which no other parser does.
 ///
 /// # Errors
 /// As [`check`].
@@ -42,11 +42,11 @@ pub fn check_object(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
     if text.trim_start().starts_with('{') { Ok(()) } else { Err(de::Error::custom("not an object")) }
 }
 
-/// Reads a text as a type, objects by the names of their members at every depth: a struct that serde derives could be read
-/// from an array as well, by the order of its fields, which no other reader would.
+/// Reads a text as a type, structs from objects only, at every depth. Deserialization that serde derives for a struct would also accept
+/// an array, by the order of the fields, which no other parser does.
 ///
 /// # Errors
-/// serde's.
+/// The error of serde.
 pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = T::deserialize(ByName(&mut deserializer))?;
@@ -54,7 +54,7 @@ pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Erro
     Ok(value)
 }
 
-/// A part of a deserializer that reads structs as maps; its visitors, seeds and accessors hand it on to what they hold.
+/// A deserializer that reads structs as maps. Visitors, seeds and accessors are wrapped in the same way, so that nested values are too.
 struct ByName<T>(T);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
@@ -196,9 +196,9 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for ByName<S> {
 /// Visits every value below one. Strings are decoded, so a lone surrogate is an error; numbers must be finite.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
-    /// How many arrays and objects are around this value.
+    /// The number of arrays and objects that enclose this value.
     depth: usize,
-    /// How many values there were so far.
+    /// The number of values so far.
     values: &'a Cell<usize>,
     rules: Rules,
 }
@@ -214,8 +214,8 @@ impl Strict<'_> {
         Ok(Strict { depth: self.depth.saturating_add(1), ..self })
     }
 
-    /// serde_json reads the string in `{"$serde_json::private::RawValue":"…"}` as JSON of its own when it builds a `Value`:
-    /// to this scan that is one string.
+    /// serde_json parses the string in `{"$serde_json::private::RawValue":"…"}` as JSON when it builds a `Value`; for this check it is
+    /// only a string.
     fn is_forbidden(self, name: &str) -> bool {
         name.starts_with("$serde_json::private::") || (self.depth == 0 && (self.rules.is_forbidden)(name))
     }
@@ -272,7 +272,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         self.open()?;
-        let mut names = BTreeSet::new(); // for the few names of most objects faster than to hash them
+        let mut names = BTreeSet::new(); // faster than a hash set for the few names of most objects
         while let Some(Text(name)) = object.next_key()? {
             if self.is_forbidden(&name) {
                 return Err(de::Error::custom("a member has a name that is not allowed here"));

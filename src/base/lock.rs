@@ -34,7 +34,7 @@ pub fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits for `condition` while `waiting` holds, `timeout` at most.
+/// Waits for `condition` while `waiting` is true, `timeout` at most.
 pub fn wait_timeout_while<'a, T>(
     condition: &Condvar,
     guard: MutexGuard<'a, T>,

@@ -1,9 +1,9 @@
-//! The log: one line an event on standard error, for people or as JSON, from a closed set of events and fields. What is
-//! logged during a request carries its id and the address that it counts for. Lines are handed to a thread and not waited for: a
-//! stalled reader, a terminal or a pipe, costs lines and never a request.
+//! The log: one line per event on standard error, for people or as JSON, from a closed set of events and fields. Lines that are
+//! logged during a request have its id and client address. A thread writes them in the background: a stalled reader, a terminal or a
+//! pipe, loses lines and never delays a request.
 //!
-//! There is no field for free text of ours, a query or a body, and of headers only a refused Host or Origin is logged
-//! (`app/browser_rules.rs`). Values are escaped and cut, for strangers chose some of them.
+//! There is no field for free text, a query or a body, and of headers only a refused Host or Origin is logged
+//! (`app/browser_rules.rs`). Values are escaped and truncated, because unauthenticated clients choose some of them.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
@@ -20,21 +20,21 @@ use super::limits;
 use super::lock::Mutex;
 use super::trace::{self, RequestId, Trace};
 
-/// The usual line fits without growing (bytes).
+/// The initial capacity of a line (bytes): enough for most lines.
 const LINE_GUESS: usize = 256;
 /// The longest value of a field (bytes).
 const VALUE_BYTES: usize = 200;
-/// The longest advice to the operator, the longest error in words of ours, which may end in advice, and the longest name of a tool or URI
-/// of a resource (bytes).
+/// The longest advice to the operator, the longest error text of this program, which may end in advice, and the longest name of a tool
+/// or URI of a resource (bytes).
 const LONG_VALUE_BYTES: usize = 1000;
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Words and `name=value`.
+    /// Text for people: words and `name=value`.
     #[default]
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -47,11 +47,11 @@ pub enum Field<'a> {
     Addr(&'a str),
     /// The keyed hash of a call's arguments.
     Arguments(&'a str),
-    /// The tool, prompt or resource that a known caller asks for, as its client spells it.
+    /// The tool, prompt or resource that an authenticated caller requests, as its client spells it.
     Asked(&'a str),
     /// The size of a call's response.
     Bytes(u64),
-    /// Servers behind the bridge that are described otherwise, by name.
+    /// Servers behind the bridge whose configuration has changed, by name.
     Changed(&'a str),
     /// A client's fingerprint.
     Client(&'a str),
@@ -60,7 +60,7 @@ pub enum Field<'a> {
     /// An error of ureq or rustls, written as `error`. A remote host chooses some of its text, such as the names in its
     /// certificate.
     Detail(&'a str),
-    /// An error in words of ours or of the operating system.
+    /// An error text of this program or of the operating system.
     Error(&'a str),
     /// The number of the refresh that made a token.
     Generation(u32),
@@ -72,7 +72,7 @@ pub enum Field<'a> {
     Line(&'a str),
     /// A GitHub login.
     Login(&'a str),
-    /// How many events like this one were not logged since the last that was; zero is not written.
+    /// The number of similar events that were omitted since the last one that was logged; zero is not written.
     Omitted(u64),
     /// A request's method.
     Method(&'a str),
@@ -82,13 +82,13 @@ pub enum Field<'a> {
     Options(&'a str),
     /// The outcome of a call, one of a few fixed words.
     Outcome(&'a str),
-    /// A file, or the path of a request that is none of ours.
+    /// A file, or the path of a request without a route.
     Path(&'a str),
-    /// The address that a request counts for.
+    /// The client address of a request.
     Peer(&'a str),
     /// A process id.
     Process(i32),
-    /// Why something was refused, one of a few fixed words.
+    /// The reason for a refusal, one of a few fixed words.
     Reason(&'a str),
     /// Servers that are no longer behind the bridge, by name.
     Removed(&'a str),
@@ -106,7 +106,7 @@ pub enum Field<'a> {
     Target(&'a str),
     /// Our own public URL or GitHub's.
     Url(&'a str),
-    /// Who calls: `github:ID` or `token:NAME`.
+    /// The caller: `github:ID` or `token:NAME`.
     User(Subject),
     /// A version.
     Version(&'a str),
@@ -172,7 +172,7 @@ pub fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
 
-/// Chooses how lines are written, from the next one on.
+/// Sets the format of lines, from the next one on.
 pub fn set_format(format: Format) {
     JSON.store(format == Format::Json, Ordering::Relaxed);
 }
@@ -188,12 +188,12 @@ pub fn info(event: &'static str, fields: &[Field<'_>]) {
     }
 }
 
-/// Writes an event that needs attention some day; its fields say what does.
+/// Writes an event that needs attention, but not at once; its fields name the cause.
 pub fn warn(event: &'static str, fields: &[Field<'_>]) {
     write("warn", event, fields);
 }
 
-/// Writes a failure; its fields say what to do.
+/// Writes a failure; its fields have advice.
 pub fn error(event: &'static str, fields: &[Field<'_>]) {
     write("error", event, fields);
 }
@@ -214,8 +214,8 @@ fn write(level: &str, event: &'static str, fields: &[Field<'_>]) {
     }
 }
 
-/// How many lines may wait for one more to be queued. Lines that anybody can cause in any number leave room for everything
-/// else, or a user could have the lines dropped that say what they have done.
+/// The number of queued lines above which a line is dropped. Lines that anybody can cause in any number leave room for all others:
+/// otherwise a user could cause the loss of lines about their own actions.
 fn room(event: &str) -> usize {
     match event {
         "request" | "client.registered" | "consent.given" | "consent.denied" => limits::LOG_LINES / 4 * 3,
@@ -223,7 +223,7 @@ fn room(event: &str) -> usize {
     }
 }
 
-/// The line in place of `count` lines that had no room.
+/// The line in place of `count` dropped lines.
 fn dropped(count: u64) -> String {
     let hint = "whatever reads the log is slower than what happens";
     let fields = [Field::Count(count), Field::Hint(hint)];
@@ -257,7 +257,7 @@ pub fn record(event: &str, fields: &[Field<'_>]) -> String {
     line
 }
 
-/// Ends a line with its fields and those of its request.
+/// Completes a line with its fields and those of its request.
 fn push_fields(line: &mut String, format: Format, fields: &[Field<'_>], trace: Option<Trace>) {
     fields.iter().for_each(|field| push_field(line, format, field));
     if let Some(Trace { request, peer, server }) = trace {
@@ -291,7 +291,7 @@ fn push_field(line: &mut String, format: Format, field: &Field<'_>) {
     }
 }
 
-/// Adds a text of which at most `most` bytes are written: for people a plain word as it is, anything else as a quoted string.
+/// Adds a text, of which at most `most` bytes are written: for people a plain word unquoted, anything else as a quoted string.
 /// Control and non-ASCII characters are escaped: the line is safe on a terminal.
 fn push_text(line: &mut String, format: Format, text: &str, most: usize) {
     let is_plain = |b: u8| {
@@ -321,7 +321,7 @@ fn push_text(line: &mut String, format: Format, text: &str, most: usize) {
     line.push('"');
 }
 
-/// The lines that wait to be written, and the number of those that had no room.
+/// The queued lines, and the number of dropped ones.
 #[derive(Debug)]
 struct Queue {
     lines: Sender<String>,
@@ -342,7 +342,7 @@ impl Writer {
     /// Starts to write to standard error, in the background.
     ///
     /// # Errors
-    /// The operating system gives no thread.
+    /// No thread could be started.
     pub fn start() -> io::Result<Writer> {
         let (queue, ended) = Queue::start(io::stderr())?;
         *QUEUE.lock() = Some(queue);
@@ -353,20 +353,20 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         drop(QUEUE.lock().take());
-        // A log that nobody reads does not keep the server from ending.
+        // An unread log must not prevent the end of the server.
         let _ = self.ended.recv_timeout(limits::LOG_PATIENCE);
     }
 }
 
 impl Queue {
-    /// A queue and the thread that empties it, whose end the receiver sees.
+    /// A queue and the thread that empties it. The receiver is disconnected when that thread ends.
     fn start(out: impl Write + Send + 'static) -> io::Result<(Queue, Receiver<()>)> {
-        // `push` bounds it. A channel with a bound of its own has all of its memory from the start.
+        // `push` bounds it. A bounded channel would allocate all of its memory at the start.
         let (lines, waiting) = unbounded();
         let (end, ended) = bounded(0);
         let dropped = Arc::default();
         let queue = Queue { lines, dropped: Arc::clone(&dropped) };
-        // Ends when the queue is dropped and what is in it has been written.
+        // Ends when the queue is dropped and its lines are written.
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             empty(&waiting, &dropped, out);
             drop(end);
@@ -374,7 +374,7 @@ impl Queue {
         Ok((queue, ended))
     }
 
-    /// Exclusive, so that no two threads find the same room.
+    /// Takes `&mut self`, so that two threads cannot take the same free place.
     fn push(&mut self, line: String, room: usize) {
         if self.lines.len() >= room || self.lines.send(line).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);

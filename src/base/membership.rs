@@ -1,4 +1,4 @@
-//! Groups at GitHub, and what is known of a person's membership in them.
+//! Groups at GitHub, and the known memberships of a person.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ pub enum Group {
 }
 
 impl fmt::Display for Group {
-    /// As it is written in a rule.
+    /// The form of rules.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Group::Org(org) => write!(f, "org:{org}"),
@@ -38,12 +38,12 @@ impl Memberships {
     /// Nothing is known.
     pub const NONE: Memberships = Memberships(BTreeMap::new());
 
-    /// Notes an answer.
+    /// Records an answer.
     pub fn note(&mut self, group: &Group, is_member: bool) {
         self.0.insert(group.to_string().to_ascii_lowercase(), is_member);
     }
 
-    /// Takes over the answers that are not known here.
+    /// Adds those of the others' answers that are unknown here.
     pub fn add(&mut self, others: &Memberships) {
         others.0.iter().for_each(|(group, is_member)| {
             self.0.entry(group.clone()).or_insert(*is_member);

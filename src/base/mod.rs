@@ -1,6 +1,6 @@
 //! The foundation of every layer: time, randomness, secrets, the caller, the limits, the log.
 //!
-//! Imports nothing of ours. No file here knows HTTP, OAuth or MCP.
+//! Imports no other module of this crate. No file here depends on HTTP, OAuth or MCP.
 
 pub mod access;
 pub mod bounded;

@@ -1,16 +1,16 @@
-//! Networks of IP addresses, as the operator writes them.
+//! Networks of IP addresses in the configuration (CIDR notation).
 
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Every address of the same family that begins like the first one.
+/// All addresses of one family that share a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     first: IpAddr,
-    /// How many bits at the beginning all addresses share.
+    /// The length of the prefix (bits).
     prefix: u32,
 }
 
@@ -18,7 +18,7 @@ impl Network {
     /// Reads an address, or a network like `10.0.0.0/8` or `2001:db8::/32`.
     ///
     /// # Errors
-    /// Advice on what to write instead.
+    /// Advice on the right form.
     pub fn parse(text: &str) -> Result<Network, &'static str> {
         const FORMS: &str =
             "write a comma list of addresses and networks like 10.0.0.7,192.168.0.0/16,2001:db8::/32";

@@ -1,4 +1,4 @@
-//! Limits on what is held at once, per key and in total. Dropping a guard gives back what it holds.
+//! Limits on amounts that are held at once, per key and in total. Dropping a guard returns its amount.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -9,17 +9,17 @@ use super::identity::Subject;
 use super::limits;
 use super::lock::{Mutex, wait_timeout_while};
 
-/// A bound on what is held: connections of a sender, streams of a user, bytes kept for a user, places for logins.
+/// A limit on the amount held: connections of a sender, streams of a user, bytes kept for a user, places for logins.
 #[derive(Debug)]
 pub struct Quota<K> {
     per_key: usize,
     total: usize,
-    /// The share that a key may hold whatever the others hold.
+    /// The amount that a key may hold even if the total is used up.
     floor: usize,
     waiting: (usize, usize),
     /// Guards the counts and the queue. Keys that hold nothing are removed.
     state: Mutex<State<K>>,
-    /// Wakes those who wait when something is given back, and when one of the queue leaves.
+    /// Wakes waiting threads when an amount is returned, and when one leaves the queue.
     changed: Condvar,
 }
 
@@ -27,10 +27,10 @@ pub struct Quota<K> {
 struct State<K> {
     by_key: HashMap<K, usize>,
     in_total: usize,
-    /// The first comes first.
+    /// In the order of arrival.
     queue: VecDeque<(u64, K)>,
     next_ticket: u64,
-    /// How many wait in [`Quota::wait_below`].
+    /// The number of threads in [`Quota::wait_below`].
     watchers: usize,
 }
 
@@ -50,8 +50,8 @@ pub struct Share {
 }
 
 impl Quota<Subject> {
-    /// Memory budget: bytes per subject and in total. Each may hold [`limits::FLOOR_BYTES`] whatever others hold, so that a
-    /// few who hoard break no streams of others.
+    /// Memory budget: bytes per subject and in total. Each subject may hold [`limits::FLOOR_BYTES`] even if the total is used up, so that
+    /// a few subjects cannot break the streams of others.
     pub fn bytes(limits: (usize, usize)) -> Arc<Quota<Subject>> {
         Arc::new(Quota { floor: limits::FLOOR_BYTES, ..Quota::new(limits) })
     }
@@ -83,7 +83,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         Arc::new(Quota::new((per_key, usize::MAX)))
     }
 
-    /// Lets this many wait in [`Quota::wait`]: per key and in total.
+    /// Sets the number of threads that may wait in [`Quota::wait`]: per key and in total.
     pub fn waiting(self, waiting: (usize, usize)) -> Quota<K> {
         Quota { waiting, ..self }
     }
@@ -99,13 +99,13 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         held.grow(amount).then_some(held)
     }
 
-    /// A guard of nothing yet, which can grow.
+    /// A guard that holds nothing yet and can grow.
     pub fn nothing(self: &Arc<Self>, key: K) -> Held<K> {
         Held { quota: Arc::clone(self), key, amount: 0 }
     }
 
     /// One more for `key`, waiting for it up to `patience`; `None` if there was no room in that time, or if too many wait
-    /// already. First come, first served, but a key at its limit does not hold up the others.
+    /// already. First come, first served, but a key at its limit does not delay the others.
     pub fn wait(self: &Arc<Self>, key: K, patience: Duration) -> Option<Held<K>> {
         let mut state = self.state.lock();
         let ticket = state.next_ticket;
@@ -161,7 +161,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         of_key <= self.per_key && (in_total <= self.total || of_key <= self.floor)
     }
 
-    /// How many wait.
+    /// The number of threads in the queue.
     #[cfg(test)]
     pub(crate) fn queue(&self) -> usize {
         self.state.lock().queue.len()
@@ -187,7 +187,7 @@ impl<K: Copy + Eq + Hash> State<K> {
 }
 
 impl Share {
-    /// Takes `amount`; `None` if the subject, or all together, would hold more than they may.
+    /// Takes `amount`; `None` if the limit of the subject or the total would be exceeded.
     pub fn hold(&self, amount: usize) -> Option<Held> {
         self.quota.hold(self.subject, amount)
     }
@@ -218,7 +218,7 @@ impl<K: Copy + Eq + Hash> Drop for Held<K> {
         let somebody_waits = !state.queue.is_empty() || state.watchers > 0;
         drop(state);
         if somebody_waits {
-            self.quota.changed.notify_all(); // a call to the kernel, which most are spared
+            self.quota.changed.notify_all(); // a system call, which most drops can skip
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Randomness. The only place that asks the operating system for it.
+//! Randomness: the only module that reads the operating system's generator.
 
-/// Where random bytes come from: the operating system, or a counter in tests.
+/// A source of random bytes: the operating system, or a counter in tests.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` with bytes that nobody can guess.
+    /// Fills `bytes` with unpredictable bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 

@@ -1,7 +1,6 @@
-//! Rate limits for strangers: per sender or another key, and in total.
+//! Rate limits: per sender or another key, and in total.
 //!
-//! One moment is kept per key: when its allowance will be whole again (the generic cell rate algorithm). The number of keys
-//! is bounded.
+//! One time is kept per key: when its allowance will be full again (the generic cell rate algorithm). The number of keys is bounded.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -15,19 +14,19 @@ use super::sender::Sender;
 /// A burst of `count`, renewed in every `per`.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
-    /// How many; above zero.
+    /// The size of the burst; above zero.
     count: u32,
-    /// In what time.
+    /// The time in which it is renewed.
     per: Duration,
 }
 
 impl Rate {
-    /// The time that one costs.
+    /// The time in which one unit is renewed.
     fn step(self) -> Duration {
         self.per.checked_div(self.count).unwrap_or(self.per)
     }
 
-    /// When the allowance is whole again after one more at `now`, or how long to wait if there is none left.
+    /// The time at which the allowance is full again after one more unit at `now`, or the time to wait if it is used up.
     fn spend(self, whole_again: Duration, now: Duration) -> Result<Duration, TooMany> {
         let next = whole_again.max(now).saturating_add(self.step());
         match next.checked_sub(now.saturating_add(self.per)) {
@@ -37,10 +36,10 @@ impl Rate {
     }
 }
 
-/// The allowance is spent.
+/// The allowance is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
-    /// When to try again, in seconds from now; at least one. For a Retry-After field.
+    /// The time to wait (seconds), at least one; for a Retry-After field.
     pub retry_after: u64,
 }
 
@@ -48,18 +47,19 @@ pub struct TooMany {
 #[derive(Debug)]
 pub struct RateLimit<K = Sender> {
     rate: Rate,
-    /// Guards the keys whose allowance is not whole; each entry ends when it is whole again.
+    /// Guards the keys whose allowance is not full; each entry expires when it is full again.
     spent: Mutex<BoundedMap<K, ()>>,
 }
 
 impl<K: Clone + Eq + Hash> RateLimit<K> {
-    /// A burst of `count` per key, renewed in every `per`, of [`limits::RATE_KEYS`] keys: those that are nearest to a whole allowance are forgotten first.
+    /// A burst of `count` per key, renewed in every `per`. Tracks [`limits::RATE_KEYS`] keys; the one nearest to a full allowance is
+    /// evicted first.
     pub fn new(count: u32, per: Duration) -> RateLimit<K> {
         let rate = Rate { count, per };
         RateLimit { rate, spent: Mutex::new(BoundedMap::new(limits::RATE_KEYS)) }
     }
 
-    /// Spends one of the allowance of `key` at `now`, a time of [`super::clock::Clock::monotonic`].
+    /// Spends one unit of the allowance of `key` at `now`, a time of [`super::clock::Clock::monotonic`].
     ///
     /// # Errors
     /// [`TooMany`]; nothing was spent.
@@ -67,7 +67,7 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
         self.spend_all([(key, self.rate)], now)
     }
 
-    /// Whether [`RateLimit::spend_as`] would go through now.
+    /// Whether [`RateLimit::spend_as`] would succeed now.
     ///
     /// # Errors
     /// [`TooMany`].
@@ -85,9 +85,9 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
 }
 
 impl RateLimit {
-    /// Spends one of the sender's allowance; of IPv6, one of its /48's as well, which has as much as
-    /// [`limits::SENDERS_PER_SITE`] senders. Everybody who comes from one address of this machine, or through a Unix socket,
-    /// is one sender: an unnamed proxy brings many.
+    /// Spends one unit of the sender's allowance; for IPv6 also one of its /48, whose allowance is that of [`limits::SENDERS_PER_SITE`]
+    /// senders. All clients at one loopback address, or at a Unix socket, are one sender, also if they are behind a proxy that the operator
+    /// has not configured.
     ///
     /// # Errors
     /// [`TooMany`]; nothing was spent.
@@ -95,7 +95,7 @@ impl RateLimit {
         self.spend_all(self.allowances(peer), now)
     }
 
-    /// Whether [`RateLimit::spend`] would go through now.
+    /// Whether [`RateLimit::spend`] would succeed now.
     ///
     /// # Errors
     /// [`TooMany`].
@@ -111,7 +111,7 @@ impl RateLimit {
     }
 }
 
-/// When the allowances of `keys` are whole again after one more.
+/// The times at which the allowances of `keys` are full again after one more unit.
 fn after_one_more<K: Clone + Eq + Hash>(
     spent: &BoundedMap<K, ()>,
     keys: impl IntoIterator<Item = (K, Rate)>,

@@ -1,5 +1,5 @@
-//! Values that must not be shown. They print as `***` and are read at pinned call sites. What a client sends is compared by
-//! [`Secret::matches`], in constant time; `==`, which structs with a secret derive, is not, and is for values of ours.
+//! Values that must not be shown. They print as `***` and are read at pinned call sites. Values from clients are compared by
+//! [`Secret::matches`], in constant time; the derived `==` is not constant-time, and is for values of this server only.
 //!
 //! Memory is not wiped: SECURITY.md says so.
 
@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
-    /// Takes a value into custody.
+    /// Wraps a value.
     pub const fn new(value: T) -> Secret<T> {
         Secret(value)
     }
@@ -24,7 +24,7 @@ impl<T> Secret<T> {
 }
 
 impl<T: AsRef<[u8]>> Secret<T> {
-    /// Whether `other` is the same bytes; takes the same time wherever they differ.
+    /// Whether `other` has the same bytes, in a time that does not depend on the position of a difference.
     pub fn matches(&self, other: &[u8]) -> bool {
         bool::from(self.0.as_ref().ct_eq(other))
     }

@@ -7,11 +7,11 @@ use std::net::IpAddr;
 pub enum Sender {
     /// The address.
     V4([u8; 4]),
-    /// A /64, the first half of the address: what one customer gets at least.
+    /// A /64, the first half of the address: the smallest network of one customer.
     V6([u16; 4]),
     /// No address: a Unix socket.
     Unix,
-    /// The first 48 bits: a site, of which a customer may have all.
+    /// The first 48 bits: a site, all of which one customer may have.
     V6Site([u16; 3]),
 }
 
@@ -28,7 +28,7 @@ impl Sender {
         }
     }
 
-    /// The sender, unless it is on this machine, where one proxy may bring many people at once.
+    /// The sender; `None` for one on this machine, which may be a proxy for many people.
     pub fn elsewhere(peer: Option<IpAddr>) -> Option<Sender> {
         let elsewhere = peer.is_some_and(|address| !address.to_canonical().is_loopback());
         elsewhere.then(|| Sender::of(peer))

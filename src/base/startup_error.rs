@@ -1,4 +1,4 @@
-//! Reasons not to start. The text of each names the setting or the file at fault and says what to do about it.
+//! Reasons not to start. The text of each names the setting or the file at fault and a remedy.
 
 use std::fmt::{self, Display};
 
@@ -13,14 +13,14 @@ pub struct StartupError {
     pub cause: Cause,
 }
 
-/// The causes that callers treat in their own way.
+/// Causes that callers handle specially.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// Another process uses the state directory.
     InUse,
-    /// The file is another user's, or closed to this one.
+    /// The file belongs to another user, or permissions deny access.
     Denied,
-    /// There is nothing that a command could ask about.
+    /// The state that a command needs does not exist.
     Missing,
     Other,
 }
@@ -36,7 +36,7 @@ impl StartupError {
         StartupError { subject: subject.to_string(), ..StartupError::new(format!("{subject}: {why}")) }
     }
 
-    /// A setting without a default that was not given, and what to write.
+    /// A required setting that is missing, and advice on its value.
     pub fn missing(setting: &str, what: &str) -> StartupError {
         StartupError {
             subject: setting.to_owned(),

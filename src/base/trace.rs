@@ -1,7 +1,7 @@
 //! The request that this thread is working on, for the log and for error pages. Not for decisions.
 //!
-//! The worker enters a trace before it calls the application and leaves it after: what is logged in between names the
-//! request, without every function between having to pass its id along.
+//! The worker enters a trace before it calls the application and leaves it afterwards: lines that are logged in between have the
+//! request's id, and no function has to pass it along.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::identity::{ClientFingerprint, Principal};
 use super::random::Random;
 
-/// Names one request in the log and on an error page: twelve hexadecimal digits.
+/// The id of a request in the log and on an error page: twelve hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(pub [u8; 6]);
 
@@ -22,30 +22,30 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Gives each request an id. They count up from a place that differs from start to start: unique, and no secret, so a
-/// request costs no call for randomness.
+/// The source of request ids: a counter with a random first value. Ids are unique and not secret, so a request needs no randomness
+/// of its own.
 #[derive(Debug)]
 pub struct RequestIds(AtomicU64);
 
 impl RequestIds {
-    /// Ids that no earlier start has given, as far as chance goes.
+    /// Ids that differ from those of earlier starts, with high probability.
     pub fn new(random: &dyn Random) -> RequestIds {
         RequestIds(AtomicU64::new(u64::from_be_bytes(random.bytes())))
     }
 
-    /// The next one.
+    /// The next id.
     pub fn next(&self) -> RequestId {
         let [_, _, id @ ..] = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         RequestId(id)
     }
 }
 
-/// One request, as far as the log is concerned.
+/// The properties of one request for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// Its id.
     pub request: RequestId,
-    /// The address that it counts for, if known.
+    /// Its client address, if known.
     pub peer: Option<IpAddr>,
     /// The name of the server that it is for, if there are several.
     pub server: Option<Arc<str>>,
@@ -55,7 +55,7 @@ pub struct Trace {
 #[derive(Clone, Default)]
 pub struct Notes {
     pub trace: Option<Trace>,
-    /// Why it is refused, as noted by [`refused`].
+    /// The reason for its refusal, as noted by [`refused`].
     pub reason: Option<&'static str>,
     /// The OAuth client that it names, as noted by [`names_client`].
     pub client: Option<ClientFingerprint>,
@@ -65,7 +65,7 @@ pub struct Notes {
 }
 
 thread_local! {
-    /// Of the current request; empty outside of [`within`].
+    /// The notes of the current request; empty outside of [`within`].
     static NOTES: RefCell<Notes> = RefCell::default();
 }
 
@@ -89,7 +89,7 @@ pub fn in_tool<R>(work: impl FnOnce() -> R) -> R {
     let set = |in_tool| NOTES.with_borrow_mut(|notes| std::mem::replace(&mut notes.in_tool, in_tool));
     let before = set(true);
     let done = work();
-    set(before); // not after a panic: the hook asks, and then the request is left
+    set(before); // not after a panic: the panic hook reads it, and then the request ends
     done
 }
 
@@ -113,7 +113,7 @@ pub fn current() -> Option<Trace> {
     NOTES.with_borrow(|notes| notes.trace.clone())
 }
 
-/// Notes the server of the current request where its path does not tell.
+/// Notes the server of the current request if its path does not identify it.
 pub fn is_for(server: Option<&str>) {
     NOTES.with_borrow_mut(|notes| {
         if let Some(trace) = &mut notes.trace {
@@ -122,7 +122,7 @@ pub fn is_for(server: Option<&str>) {
     });
 }
 
-/// Notes why the current request is refused: a fixed word for its line in the log. The first one counts.
+/// Notes the reason for the refusal of the current request: a fixed word for its line in the log. Only the first one is kept.
 pub fn refused(reason: &'static str) {
     NOTES.with_borrow_mut(|notes| notes.reason = notes.reason.or(Some(reason)));
 }

@@ -11,7 +11,7 @@ use crate::http::{Body, Next, Responder};
 use crate::mcp::{Mcp, Settings};
 use crate::seal;
 
-/// Knows one token.
+/// A profile look-up that accepts one token.
 fn one_profile(token: &Secret<String>) -> Result<Profile, ProviderError> {
     if !token.matches(b"gho_good") {
         return Err(ProviderError::Refused);

@@ -35,14 +35,14 @@ const V6_NOT_GLOBAL: [(Ipv6Addr, u32); 4] = [
 
 const V6_GLOBAL: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// Whether a connection to `address` leads onto the public internet, and nowhere into this host or its network.
+/// Whether `address` is on the public internet, and not on this host or in its network.
 pub fn is_global(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !V4_NOT_GLOBAL.iter().any(|&(first, length)| {
             let network = (first.to_ipv6_mapped(), length.saturating_add(96));
             is_within(address.to_ipv6_mapped(), network)
         }),
-        // A v4-mapped address is outside of 2000::/3, so it is refused whatever it maps to.
+        // A v4-mapped address is outside of 2000::/3, so it is refused regardless of its IPv4 address.
         IpAddr::V6(address) => {
             is_within(address, V6_GLOBAL)
                 && !V6_NOT_GLOBAL.iter().any(|&network| is_within(address, network))

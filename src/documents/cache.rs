@@ -1,4 +1,4 @@
-//! The cache of documents: fresh for as long as their Cache-Control says, usable for another day while their host does not
+//! The cache of documents. They are fresh for the lifetime of their Cache-Control, and usable for another day while their host does not
 //! answer. Failures are not cached.
 
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::oauth::Client;
 #[cfg(test)]
 mod tests;
 
-/// The documents by URL. Each is owned by the sender for which it was fetched (`None` is this machine) and ends when it may
-/// not be used any more. Times are those of the monotonic clock.
+/// The documents by URL. Each is owned by the sender for which it was fetched (`None` is this machine) and expires when it is no
+/// longer usable. Times are those of the monotonic clock.
 pub(super) struct DocumentCache {
     documents: BoundedMap<String, CachedDocument, Option<Sender>>,
 }
@@ -30,13 +30,13 @@ impl Default for DocumentCache {
 }
 
 impl DocumentCache {
-    /// A document that need not be fetched again yet.
+    /// A fresh document, which is used without a fetch.
     pub(super) fn fresh(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
         let cached = self.documents.get(url, now).filter(|cached| cached.fresh_until > now)?;
         Some(Arc::clone(&cached.document))
     }
 
-    /// A document that may be used if it cannot be fetched again.
+    /// A fresh or stale document, which may be used if a fetch fails.
     pub(super) fn usable(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
         self.documents.get(url, now).map(|cached| Arc::clone(&cached.document))
     }

@@ -1,5 +1,5 @@
-//! Fetching one document from a URL of a stranger's choice: over TLS, from an address that was checked, without redirects,
-//! proxies or cookies, within bounds of time and size (I2, I3).
+//! Fetches one document from a URL that an unauthenticated client has chosen: over TLS, from a checked address, without redirects,
+//! proxies or cookies, within limits of time and size (I2, I3).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +31,7 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher that connects to public addresses only, and not to those of `own`, our own URL.
+    /// A fetcher that connects to public addresses only, and not to those of our own URL, `own`.
     pub(super) fn new(own: &PublicUrl, trust: &Trust) -> Fetcher {
         let guard = Guard {
             names: DefaultResolver::default(),
@@ -59,7 +59,7 @@ impl Fetcher {
     pub(super) fn fetch(&self, url: &ClientUrl) -> Result<Answer, NotFound> {
         let response = self.agent.get(url.as_str()).header("Accept", "application/json").call()?;
         let status = response.status().as_u16();
-        // The draft, section 4: anything but 200 is an error, a redirect too.
+        // The draft, section 4: any status other than 200 is an error, redirects included.
         if status != 200 {
             return Err(NotFound::Status(status));
         }
@@ -67,7 +67,7 @@ impl Fetcher {
         if all(headers, "content-encoding").iter().any(|coding| !coding.eq_ignore_ascii_case("identity")) {
             return Err(NotFound::Invalid("it is compressed"));
         }
-        // The media type is not looked at: file hosts say text/plain, and what is not JSON is not a document.
+        // The media type is ignored: file hosts send text/plain, and a body that is not JSON is refused anyway.
         let cache_control = all(headers, "cache-control").join(",");
         match capped::read_from(response.into_body().into_reader(), limits::DOCUMENT_BYTES) {
             Ok(body) => Ok(Answer { body, cache_control }),
@@ -80,7 +80,7 @@ impl Fetcher {
 }
 
 /// Resolves names to addresses, once per connection: exactly the returned addresses are connected to, so a name that resolves
-/// differently the next time (DNS rebinding) gains nothing.
+/// differently the next time (DNS rebinding) has no effect.
 #[derive(Debug)]
 pub(super) struct Guard<R> {
     pub(super) names: R,

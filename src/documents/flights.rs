@@ -1,4 +1,4 @@
-//! Limits on concurrent look-ups: one fetch per URL and per sender, [`limits::DOCUMENT_FETCHES`] in all. Other look-ups wait, and
+//! Limits on concurrent look-ups: one fetch per URL and per sender, [`limits::DOCUMENT_FETCHES`] in total. Other look-ups wait, and
 //! when too many do, the sender with most look-ups loses its latest one to a sender with fewer.
 
 use std::sync::Condvar;
@@ -15,7 +15,7 @@ mod tests;
 /// At most [`limits::DOCUMENT_CALLERS`] look-ups at once.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    /// Guards which look-ups fetch and which wait.
+    /// Guards the list of look-ups that fetch or wait.
     lookups: Mutex<LookUps>,
     /// Wakes the waiting look-ups when one leaves or loses its place.
     changed: Condvar,
@@ -33,7 +33,7 @@ struct LookUp {
     /// Never reused, so that a look-up that lost its place does not find another under its id.
     id: u64,
     url: String,
-    /// An IPv4 address or an IPv6 site. `None` is this machine, where a proxy may bring many people: it is not limited.
+    /// An IPv4 address or an IPv6 site. `None` is this machine, which may be a proxy for many people: it is not limited.
     sender: Option<Sender>,
     stage: LookUpStage,
 }

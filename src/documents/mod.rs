@@ -1,8 +1,8 @@
-//! The metadata documents of clients whose id is a URL: cached, and fetched for strangers, who must not be able to probe or
-//! flood other hosts by that (I2, I3, I5).
+//! The metadata documents of clients whose id is a URL: cached, and fetched for unauthenticated clients, who must not be able to probe
+//! or flood other hosts in this way (I2, I3, I5).
 //!
-//! `address` says where a connection may lead, `fetch` makes it, `flights` limits how many there are, `cache` remembers what
-//! was found. Limits are per sender: strangers do not use up what others need.
+//! `address` decides to which addresses a connection may be made, `fetch` makes it, `flights` limits concurrent fetches, `cache` keeps
+//! the documents. Limits are per sender, so that one sender cannot use up the capacity for others.
 
 mod address;
 mod cache;
@@ -35,17 +35,17 @@ use crate::trust::Trust;
 #[cfg(feature = "internals")]
 pub use self::address::is_global;
 
-/// The documents that are remembered or may be fetched.
+/// The documents of clients, cached or fetched.
 pub struct Documents {
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
-    /// Guards the remembered documents; locked for one look-up or change, never while fetching.
+    /// Guards the cached documents; locked for one look-up or change, never during a fetch.
     cache: Mutex<DocumentCache>,
     flights: Flights,
     allowances: RateLimit,
-    /// Private-use schemes that the operator admits in redirect URIs.
+    /// Private-use URI schemes that the operator admits in redirect URIs.
     schemes: RedirectSchemes,
-    /// Bounds the log: strangers choose how often a document is not found.
+    /// Bounds the log: unauthenticated clients can cause any number of failed look-ups.
     log_limit: Throttle,
 }
 
@@ -58,8 +58,8 @@ impl ClientDocuments for Documents {
             Ok(client) => Some(client),
             Err(error) => {
                 self.log(url, &error);
-                // A document that is still cached was not withdrawn by its host. An outage, or a crowd of strangers, does not keep a
-                // known client out.
+                // A document that is still cached was not withdrawn by its host. An outage, or a flood of look-ups, does not lock out a
+                // known client.
                 self.usable(url)
             }
         }
@@ -92,9 +92,8 @@ impl Documents {
         self.cache.lock().usable(url.as_str(), self.clock.monotonic())
     }
 
-    /// The document, from the cache or fetched. A fetch of a document that is not remembered is charged to the sender, and so is
-    /// every failed fetch, its own or one that it waited for. Waiting for a fetch that succeeds, and refreshing a remembered
-    /// document, are free.
+    /// The document, from the cache or fetched. A fetch of a document that is not cached is charged to the sender, and so is every failed
+    /// fetch, its own or one that it waited for. Waiting for a fetch that succeeds, and refreshing a cached document, are free.
     fn look_up(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Result<Arc<Client>, NotFound> {
         let now = || self.clock.monotonic();
         let spend = || self.allowances.spend(peer, now()).map_err(|_| NotFound::SenderRate);
@@ -137,13 +136,13 @@ impl Documents {
             }
             Err(error) if error.is_outage() => cache.put_off(url.as_str(), now),
             // The draft, section 4.4: neither errors nor invalid documents are cached. The host has answered, so the earlier document
-            // does not hold any more either.
+            // is no longer valid either.
             Err(_) => cache.forget(url.as_str()),
         }
         fetched.map(|(document, _)| document)
     }
 
-    /// Logs each reason once a second.
+    /// Logs each reason at most once per second.
     fn log(&self, url: &ClientUrl, error: &NotFound) {
         let (reason, detail) = error.reason();
         let Some(omitted) = self.log_limit.pass(reason, self.clock.monotonic()) else { return };

@@ -1,14 +1,14 @@
-//! Why a document was not found. For the log alone: a stranger who learned it could explore our network.
+//! The reason for which a document was not found. Only for the log: in an answer it would let unauthenticated clients explore our network.
 
 #[derive(Debug)]
 pub(super) enum NotFound {
-    /// The sender's allowance is spent.
+    /// The sender's allowance is used up.
     SenderRate,
-    /// Too many callers at this moment.
+    /// Too many concurrent look-ups.
     Busy,
     /// The fetch that the caller waited for failed.
     ConcurrentFetch,
-    /// No answer: the name does not resolve, or to an address that is not public; or there is no answer in time and in HTTP.
+    /// No answer: the name does not resolve, or resolves to an address that is not public; or no HTTP response came in time.
     Unreachable(ureq::Error),
     /// An answer with a status other than 200.
     Status(u16),
@@ -23,7 +23,7 @@ impl From<ureq::Error> for NotFound {
 }
 
 impl NotFound {
-    /// Whether the host is out of reach or in trouble, which says nothing about the document.
+    /// Whether the host is unreachable or fails, so that the cached document stays usable.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             NotFound::Unreachable(_) => true,
@@ -32,8 +32,8 @@ impl NotFound {
         }
     }
 
-    /// A fixed word and details for the log. The details hold nothing of a body, but texts of ureq and rustls can repeat names that
-    /// the host chose, such as those in its certificate.
+    /// A fixed word and details for the log. The details contain no part of a body, but texts of ureq and rustls can repeat names that
+    /// the host has chosen, such as those in its certificate.
     pub(super) fn reason(&self) -> (&'static str, Option<String>) {
         match self {
             NotFound::SenderRate => ("sender_rate", None),

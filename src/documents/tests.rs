@@ -1,5 +1,5 @@
-//! Documents over a socket: a loopback server says what a document's server, or an attacker's, would say. TLS is left out
-//! and loopback is let through, here alone.
+//! Documents over a socket: a loopback server plays the server of a document, or an attacker's. Only in these tests TLS is left out
+//! and loopback addresses are allowed.
 
 mod crowds;
 
@@ -44,7 +44,7 @@ impl Resolver for Names {
     }
 }
 
-/// Connects in the clear and says that it is TLS: ureq would not send an https request otherwise.
+/// Connects without TLS but reports TLS: ureq would not send an https request otherwise.
 #[derive(Debug)]
 struct Clear(TcpConnector);
 
@@ -94,7 +94,7 @@ fn documents(
     (Documents::with(fetcher, schemes, Arc::clone(&clock) as Arc<dyn Clock>), clock)
 }
 
-/// A web server of which every name's documents are had.
+/// A web server that serves the documents of every name.
 struct Web {
     documents: Documents,
     clock: Arc<ManualClock>,
@@ -111,14 +111,14 @@ impl Web {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let names = Names { found: vec![listener.local_addr().unwrap()], own: Vec::new() };
         let (sender, requests) = unbounded();
-        // Ends when the test has let go of the receiver and the next connection comes, or with the process.
+        // Ends at the first connection after the test has dropped the receiver, or with the process.
         thread::spawn(move || accept(&listener, &sender));
         let (documents, clock) =
             documents(names, |address| address.is_loopback() || is_global(address), timeout);
         Web { documents, clock, requests }
     }
 
-    /// Looks for the document at `url` while the server answers with these bytes.
+    /// Looks up the document at `url` while the server answers with these bytes.
     fn find(&self, url: &str, answer: &[u8]) -> Option<Arc<Client>> {
         thread::scope(|scope| {
             let finder = scope.spawn(|| self.look(url));
@@ -141,7 +141,7 @@ impl Web {
         self.requests.recv_timeout(Duration::from_secs(60)).expect("a request")
     }
 
-    /// Nobody has asked the server for anything that the test has not seen.
+    /// Asserts that the server has no unread request.
     fn assert_silent(&self) {
         assert!(self.requests.try_recv().is_err());
     }
@@ -159,7 +159,7 @@ fn accept(listener: &TcpListener, requests: &Sender<(String, TcpStream)>) {
     }
 }
 
-/// Sends and waits until the other side has hung up: it may do so as soon as it has seen enough.
+/// Sends and waits until the peer has closed the connection, which it may do before the end of the answer.
 fn send(socket: &mut TcpStream, answer: &[u8]) {
     let _ = socket.write_all(answer);
     let _ = socket.shutdown(std::net::Shutdown::Write).and_then(|()| socket.read(&mut [0; 64]));
@@ -177,7 +177,7 @@ fn document(url: &str) -> Vec<u8> {
     answer("200 OK\r\nContent-Type: application/json", &body(url))
 }
 
-/// I3: what is asked is asked plainly: no credentials, no cookies, no compression, the host as named.
+/// I3: a request has no credentials, no cookies and no compression, and names the host of the URL.
 #[test]
 fn a_document_is_fetched_and_remembered() {
     let web = Web::new();
@@ -199,7 +199,7 @@ fn a_document_is_fetched_and_remembered() {
     web.assert_silent();
 }
 
-/// I3: anything but a small plain 200 is no document, and is not remembered. What the media type says does not matter.
+/// I3: only a small uncompressed 200 can be a document; nothing else is cached. The media type does not matter.
 #[test]
 fn only_a_small_plain_200_is_accepted_as_a_document() {
     let web = Web::new();
@@ -213,7 +213,7 @@ fn only_a_small_plain_200_is_accepted_as_a_document() {
         web.clock.advance(2 * limits::DOCUMENT_STALE);
         let shown = String::from_utf8_lossy(bytes);
         assert_eq!(web.find(URL, bytes).is_some(), expected, "{shown}");
-        // The next look is a fetch again, unless there was a document.
+        // The next look-up fetches again, unless there was a document.
         assert_eq!(web.documents.fresh(&ClientUrl::parse(URL).unwrap()).is_some(), expected);
     };
     check(&document(URL), true);
@@ -248,7 +248,7 @@ fn only_a_small_plain_200_is_accepted_as_a_document() {
     web.assert_silent();
 }
 
-/// I3: five seconds in all, here shorter, however the bytes trickle.
+/// I3: a fetch takes five seconds in total, here fewer, regardless of progress.
 #[test]
 fn a_slow_server_is_given_up() {
     let web = Web::with_timeout(Duration::from_millis(300));
@@ -257,14 +257,14 @@ fn a_slow_server_is_given_up() {
         let (_, mut socket) = web.request();
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n";
         socket.write_all(head.as_bytes()).unwrap();
-        // A byte now and then, until nobody takes them any more.
+        // Single bytes with pauses, until the client has closed the connection.
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         while socket.write_all(b" ").is_ok() && socket.read(&mut [0; 1]).is_err() {}
         assert_eq!(finder.join().unwrap(), None);
     });
 }
 
-/// I2: one bad address is enough, and nothing is connected to; nor to an address of our own.
+/// I2: one forbidden address, or one of our own, is enough to make no connection at all.
 #[test]
 fn only_public_addresses_are_connected_to() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -296,7 +296,7 @@ fn only_public_addresses_are_connected_to() {
     assert!(listener.accept().is_err());
 }
 
-/// I2: the product's own fetcher asks the system's resolver, and does not connect to what that finds on this machine.
+/// I2: the product's own fetcher uses the system's resolver, and does not connect to addresses of this machine.
 #[test]
 fn the_product_reaches_no_loopback() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -313,7 +313,7 @@ fn the_product_reaches_no_loopback() {
     assert!(listener.accept().is_err());
 }
 
-/// I5: a document is good for as long as it says, a minute at least; the next look after that fetches it again.
+/// I5: a document is fresh for the lifetime of its Cache-Control, a minute at least; the next look-up after that fetches it again.
 #[test]
 fn a_document_expires() {
     let web = Web::new();
@@ -330,7 +330,7 @@ fn a_document_expires() {
     web.assert_silent();
 }
 
-/// I5: while its host does not answer, a document is good for another day, and is looked for once a minute.
+/// I5: while its host does not answer, a document is usable for another day, and is fetched at most once a minute.
 #[test]
 fn an_expired_document_is_used_for_a_day_of_outage() {
     for outage in ["HTTP/1.1 503 Oops\r\n\r\n", "HTTP/1.1 429 Slow\r\n\r\n", "", "not http"] {

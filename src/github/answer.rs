@@ -9,10 +9,10 @@ use crate::base::secret::Secret;
 use crate::base::{json, limits};
 use crate::oauth::provider::{Identity, Obstacle, ProviderError, ProviderToken};
 
-/// Why the token endpoint gave no token.
+/// The reason for which the token endpoint issued no token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// GitHub's word, or ours; for the log.
+    /// GitHub's error code, or a word of this program; for the log.
     pub(super) reason: &'static str,
     pub(super) error: ProviderError,
     /// Advice for the operator.
@@ -26,7 +26,7 @@ pub(super) const WRONG_CREDENTIALS: &Refusal = &Refusal {
     hint: "compare GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET with the app's page at GitHub",
 };
 
-/// The answer is not one of a token endpoint.
+/// The answer does not have the form of a token response or error.
 pub(super) const MALFORMED: &Refusal =
     &Refusal { reason: "malformed", error: ProviderError::Nonsense, hint: NOT_GITHUB };
 
@@ -74,14 +74,14 @@ fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
 struct TokenAnswer {
     access_token: Option<String>,
     token_type: Option<String>,
-    /// Seconds; of GitHub Apps, and of OAuth Apps that chose it.
+    /// Seconds; for tokens of GitHub Apps, and of OAuth Apps that have opted in.
     expires_in: Option<u64>,
     refresh_token: Option<String>,
     scope: Option<String>,
     error: Option<String>,
 }
 
-/// The token in an answer of the token endpoint, whose errors come with status 200.
+/// The token in an answer of the token endpoint, which reports errors with status 200.
 pub(super) fn token(body: &[u8]) -> Result<ProviderToken, &'static Refusal> {
     let answer: TokenAnswer = object(body).ok_or(MALFORMED)?;
     if let Some(error) = answer.error {
@@ -99,13 +99,13 @@ pub(super) fn token(body: &[u8]) -> Result<ProviderToken, &'static Refusal> {
     Ok(ProviderToken { access, expires_in, refresh: secret(answer.refresh_token), scopes })
 }
 
-/// The scopes of a list of GitHub's.
+/// The scopes in a list of GitHub's.
 fn scopes(list: &str) -> Vec<String> {
     let scopes = list.split(',').map(str::trim).filter(|scope| !scope.is_empty());
     scopes.map(str::to_owned).collect()
 }
 
-/// Whether a token can stand in a header field. Does not assume a format of GitHub's.
+/// Whether a token is safe in a header field. Assumes no particular format of GitHub's tokens.
 fn is_token(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     (1..=limits::GITHUB_TOKEN_BYTES).contains(&text.len()) && text.bytes().all(allowed)
@@ -116,7 +116,7 @@ fn is_token(text: &str) -> bool {
 pub struct Profile {
     /// The account's number, which never passes to another account.
     pub id: UserId,
-    /// The account's name, which can.
+    /// The account's login, which can.
     pub login: String,
     /// The person's display name, if they have one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,7 +149,7 @@ pub(super) fn profile(body: &[u8], scopes: &str) -> Option<Profile> {
     })
 }
 
-/// Whether `text` can be a login, an organisation or a team's slug, and so stand in a URL as it is.
+/// Whether `text` can be a login, an organisation or a team's slug, so that it is safe in a URL without encoding.
 pub(super) fn is_name(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     (1..=100).contains(&text.len()) && text.bytes().all(allowed) && !text.bytes().all(|b| b == b'.')
@@ -181,12 +181,12 @@ fn message(body: &[u8]) -> String {
     object(body).map_or_else(String::new, |answer: ErrorAnswer| answer.message.to_ascii_lowercase())
 }
 
-/// Whether a 403 is a secondary rate limit, for which GitHub has no status, field or code: its text says so.
+/// Whether a 403 is a secondary rate limit. GitHub has no status, field or code for it, so this matches the text.
 pub(super) fn is_rate_limit(body: &[u8]) -> bool {
     message(body).contains("rate limit")
 }
 
-/// The reason for a 403, recognised by its words: GitHub has no codes for it.
+/// The reason for a 403, recognised by its text: GitHub has no codes for it.
 pub(super) fn obstacle(body: &[u8]) -> Option<Obstacle> {
     const WORDS: [(&str, Obstacle); 7] = [
         ("suspended", Obstacle::Suspended),

@@ -1,6 +1,5 @@
-//! Calls to GitHub. No call follows a redirect, takes longer than its time, reads more than its bytes, or is made while
-//! GitHub has asked this caller to wait. Its callers bound how many are made at once: `mcp` the calls of tools, `oauth` logins
-//! and refreshes.
+//! Calls to GitHub. No call follows a redirect, exceeds its timeout, reads more than its limit of bytes, or is made while GitHub
+//! has asked this caller to wait. The callers bound the number of concurrent calls: `mcp` for tools, `oauth` for logins and refreshes.
 
 use std::io;
 use std::time::Duration;
@@ -26,7 +25,7 @@ const API_MEDIA_TYPE: &str = "application/vnd.github+json";
 /// The version of GitHub's REST API that `answer` was written for.
 const API_VERSION: (&str, &str) = ("X-GitHub-Api-Version", "2022-11-28");
 
-/// An answer that arrived whole: any status below 500 that is not a request to slow down.
+/// A complete answer: any status below 500 that is not a request to slow down.
 pub(super) struct Answer {
     pub(super) status: u16,
     /// The value of `X-OAuth-Scopes`; empty if there is none.
@@ -50,8 +49,8 @@ impl Caller {
         Caller::User(sha256(token.expose().as_bytes()))
     }
 
-    /// The error while this caller has to wait. Users can use up their own budget on purpose, so that must not pass for an
-    /// outage of GitHub (T13).
+    /// The error while this caller has to wait. Users can use up their own budget on purpose, so that must not count as an outage of
+    /// GitHub (T13).
     fn error(self) -> ProviderError {
         match self {
             Caller::App => ProviderError::Unreachable,
@@ -62,14 +61,14 @@ impl Caller {
 
 pub(super) struct Client {
     agent: Agent,
-    /// Guards the callers that GitHub has asked to slow down; each entry ends when its caller may go on.
+    /// Guards the callers that GitHub has asked to slow down; each entry expires when its caller may call again.
     paused: Mutex<BoundedMap<Caller, ()>>,
     outcomes: Counters,
 }
 
 impl Client {
     pub(super) fn new(settings: &GitHubSettings, timeout: Duration) -> Client {
-        // The code of a login is good once, which is one more reason for keeping no connection.
+        // A request on a kept connection may fail, and the code of a login is valid once: another reason to keep no connection.
         let config = settings
             .trust
             .agent_config(timeout)
@@ -130,7 +129,7 @@ impl Client {
         })
     }
 
-    /// Calls so far, by how they ended.
+    /// Calls so far, by outcome.
     pub(super) fn outcomes(&self) -> Vec<(&'static str, u64)> {
         self.outcomes.counts()
     }
@@ -163,7 +162,7 @@ impl Client {
             return Err(caller.error());
         }
         let unreachable = |error: ureq::Error| {
-            let error = error.to_string(); // holds no part of a header or a body
+            let error = error.to_string(); // contains no part of a header or a body
             log::warn(
                 "github.unreachable",
                 &[Field::Route(route), Field::Millis(started.elapsed()), Field::Detail(&error)],
@@ -197,20 +196,20 @@ impl Client {
         }
     }
 
-    /// Whether GitHub has asked this caller to wait, and for longer than until `now`, a time of the monotonic clock.
+    /// Whether GitHub has asked this caller to wait beyond `now`, a time of the monotonic clock.
     fn must_wait(&self, caller: Caller, now: Duration) -> bool {
         self.paused.lock().get(&caller, now).is_some()
     }
 
-    /// Keeps this caller from calling for `pause`, within bounds.
+    /// Refuses calls of this caller for `pause`, which is clamped to 1 s and [`limits::GITHUB_PAUSE_MAX`].
     fn make_wait(&self, caller: Caller, now: Duration, pause: Duration) {
         let pause = pause.clamp(Duration::from_secs(1), limits::GITHUB_PAUSE_MAX);
         self.paused.lock().insert(caller, (), (), (now, now.saturating_add(pause)));
     }
 }
 
-/// The pause that status and header fields ask for. Limits are answered 429, or 403 with
-/// `Retry-After` or with no request left; any other 403 is a refusal, unless [`answer::is_rate_limit`].
+/// The pause that status and header fields ask for. GitHub answers 429 for a rate limit, or 403 with `Retry-After` or with no
+/// request left; any other 403 is a refusal, unless [`answer::is_rate_limit`].
 fn pause(status: u16, headers: &HeaderMap) -> Option<Duration> {
     let retry_after = header(headers, "retry-after").and_then(|seconds| seconds.parse().ok());
     let used_up = header(headers, "x-ratelimit-remaining") == Some("0");

@@ -1,5 +1,5 @@
-//! GitHub as the identity provider: sends browsers to its login page, redeems its codes, asks who a token belongs to and
-//! which groups they are in. An answer that is not clearly valid is an error.
+//! GitHub as the identity provider: redirects browsers to its login page, redeems its codes, asks for the owner of a token and their
+//! memberships. An answer that is not clearly valid is an error.
 //!
 //! `settings` holds the URLs and credentials, `client` makes the calls, `answer` parses the answers.
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// The private parsers, for tests/fuzz alone.
+/// The private parsers, only for tests/fuzz.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod fuzzing {
@@ -36,7 +36,7 @@ use crate::oauth::provider::{
     Group, Identity, IdentityProvider, LoginRequest, Obstacle, ProviderError, ProviderToken, Redemption,
 };
 
-/// GitHub, as one of its apps.
+/// GitHub, as seen by one of its apps.
 pub struct GitHub {
     settings: GitHubSettings,
     /// Whether GitHub last accepted the second secret, which is then tried first.
@@ -57,7 +57,7 @@ struct TokenToDelete<'a> {
 }
 
 impl GitHub {
-    /// GitHub with these settings. Nothing is asked of it yet.
+    /// GitHub with these settings. Makes no request.
     pub fn new(settings: GitHubSettings) -> GitHub {
         GitHub::with_timeout(settings, limits::GITHUB_CALL)
     }
@@ -71,7 +71,7 @@ impl GitHub {
         }
     }
 
-    /// Calls so far, by how they ended, for metrics.
+    /// Calls so far, by outcome, for metrics.
     pub fn outcomes(&self) -> Vec<(&'static str, u64)> {
         self.client.outcomes()
     }
@@ -97,11 +97,10 @@ impl GitHub {
         }
     }
 
-    /// Tells GitHub that a token is not needed any more (G6). The person's authorization of the app stays,
-    /// and with it their logins through other clients (G8).
+    /// Deletes a token at GitHub (G6). The person's authorization of the app stays, and with it their logins through other clients (G8).
     ///
     /// # Errors
-    /// `ProviderError`; the token may then still be good.
+    /// `ProviderError`; the token may then still be valid.
     pub fn discard(&self, token: &Secret<String>) -> Result<(), ProviderError> {
         let client_id = percent_encode(&self.settings.client_id);
         let url = self.settings.api_url.join(&format!("/applications/{client_id}/token"));
@@ -151,7 +150,7 @@ impl GitHub {
             if (300..400).contains(&status) {
                 return Err(misconfigured("token", "GitHub answers with a redirect: check GITHUB_URL", &url));
             }
-            // A token counts with status 200 only, an error with any.
+            // A token is accepted with status 200 only, an error with any status.
             let token = answer::token(&body);
             let token = token.and_then(|token| (status == 200).then_some(token).ok_or(answer::MALFORMED));
             Ok((status, token))
@@ -244,7 +243,7 @@ impl IdentityProvider for GitHub {
             }),
             401 => Err(ProviderError::Refused),
             404 => Ok(false),
-            // 403, or a redirect where the organisation was renamed: that is no word about the membership.
+            // 403, or a redirect of a renamed organisation: neither says whether the person is a member.
             status => {
                 let obstacle = Some(status).filter(|status| *status == 403);
                 let obstacle = obstacle.and_then(|_| answer::obstacle(&answer.body));

@@ -1,4 +1,4 @@
-//! The GitHub that is used, and the app at it. Checked once, when the server starts.
+//! The URLs of GitHub, and the credentials of the app. Checked once, when the server starts.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ pub const URL: &str = "https://github.com";
 /// The URL of GitHub's API. Of a GitHub Enterprise Server it is `https://HOST/api/v3`.
 pub const API_URL: &str = "https://api.github.com";
 
-/// The app at GitHub, and where GitHub is.
+/// The app's credentials, and the URLs of GitHub.
 #[derive(Clone, Debug)]
 pub struct GitHubSettings {
     /// The app's client id.
     pub client_id: String,
     /// The app's client secret.
     pub client_secret: Secret<String>,
-    /// A second one while the operator rotates it, tried if GitHub does not accept the first.
+    /// A second secret during a rotation, tried if GitHub does not accept the first.
     pub other_secret: Option<Secret<String>>,
     /// GitHub's pages, see [`URL`].
     pub url: BaseUrl,
@@ -28,7 +28,7 @@ pub struct GitHubSettings {
     pub trust: Trust,
 }
 
-/// `https://HOST[:PORT][/PATH]`, or with http a loopback host. Has no slash at its end.
+/// `https://HOST[:PORT][/PATH]`, or http for a loopback host. Has no trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(PublicUrl);
 
@@ -36,7 +36,7 @@ impl BaseUrl {
     /// Reads a base URL.
     ///
     /// # Errors
-    /// A sentence that says what is wrong.
+    /// A sentence with the fault.
     pub fn parse(text: &str) -> Result<BaseUrl, &'static str> {
         PublicUrl::parse(text).map(BaseUrl)
     }
@@ -55,7 +55,7 @@ impl BaseUrl {
         self.0.join(path)
     }
 
-    /// Whether requests to it are encrypted. If not, it is on loopback.
+    /// Whether requests to it are encrypted; otherwise the host is loopback.
     pub fn is_https(&self) -> bool {
         self.0.is_https()
     }

@@ -1,4 +1,4 @@
-//! GitHub over a socket: a loopback server that says what a fixture, or an attacker, would say.
+//! GitHub over a socket: a loopback server that answers with fixtures, or as an attacker would.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -27,7 +27,7 @@ fn ok(name: &str) -> Vec<u8> {
     answer("200 OK", &fixture(name))
 }
 
-/// A GitHub that answers each connection's one request with these bytes, then waits for the client to hang up.
+/// A GitHub that answers each connection's one request with these bytes, then waits for the client to close it.
 struct Fake {
     github: GitHub,
     requests: mpsc::Receiver<String>,
@@ -101,7 +101,7 @@ fn octocat() -> Identity {
     Identity { user: crate::base::identity::UserId(583_231), login: "octocat".to_owned() }
 }
 
-/// G1: PKCE, state and a fixed callback go with every login; no scope is asked for without need.
+/// G1: every login has PKCE, a state and a fixed callback, and requests no scope without need.
 #[test]
 fn the_browser_is_sent_to_the_login_page() {
     let github = GitHub::new(settings("http://127.0.0.1:9"));
@@ -140,7 +140,7 @@ fn a_code_is_redeemed_with_secret_and_verifier() {
     }
 }
 
-/// G3: an error is an error whatever its status, and a token is one with 200 only.
+/// G3: an error is recognised with any status, a token only with 200.
 #[test]
 fn errors_of_the_token_endpoint_are_told_apart() {
     let check = |bytes, expected| {
@@ -158,7 +158,7 @@ fn errors_of_the_token_endpoint_are_told_apart() {
     check(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}".to_vec(), ProviderError::Unreachable);
 }
 
-/// G7: a redirect is not followed; the client secret goes nowhere else.
+/// G7: a redirect is not followed, so the client secret is sent to no other host.
 #[test]
 fn a_redirect_is_not_followed() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -191,7 +191,7 @@ fn a_body_is_read_up_to_its_limit() {
     assert_eq!(of_length(limits::GITHUB_BYTES + 1), Err(ProviderError::Nonsense));
 }
 
-/// G7: whatever trickles in, a call ends in time.
+/// G7: a call ends at its timeout, regardless of progress.
 #[test]
 fn a_slow_answer_is_given_up() {
     for bytes in [&b""[..], b"HTTP/1.1 200 OK\r\nContent-", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"]
@@ -204,7 +204,7 @@ fn a_slow_answer_is_given_up() {
             let (mut socket, _) = listener.accept().unwrap();
             read_request(&socket);
             socket.write_all(bytes).unwrap();
-            let _ = socket.read(&mut [0]); // until the client hangs up
+            let _ = socket.read(&mut [0]); // until the client closes the connection
         });
         assert_eq!(github.identify(&token()), Err(ProviderError::Unreachable));
         assert!(started.elapsed() < Duration::from_secs(5));
@@ -212,7 +212,7 @@ fn a_slow_answer_is_given_up() {
     }
 }
 
-/// G7: nothing is inflated: a small compressed body is no large one.
+/// G7: bodies are not decompressed, so a small body cannot become a large one.
 #[test]
 fn a_compressed_body_is_not_inflated() {
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
@@ -222,7 +222,7 @@ fn a_compressed_body_is_not_inflated() {
     assert_eq!(fake.github.identify(&token()), Ok(octocat()));
 }
 
-/// G4: the identity is asked for with that very token.
+/// G4: the identity is requested with the very token of the login.
 #[test]
 fn a_user_is_asked_for_with_their_token() {
     let head = "200 OK\r\nX-OAuth-Scopes: read:org, gist";
@@ -241,7 +241,7 @@ fn a_user_is_asked_for_with_their_token() {
     }
 }
 
-/// G7: no proxy is used because the environment names one.
+/// G7: proxies in the environment are not used.
 #[test]
 fn a_proxy_in_the_environment_is_ignored() {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
@@ -309,7 +309,7 @@ fn a_group_name_with_path_characters_is_never_requested() {
     }
 }
 
-/// G6: a token that nobody needs is deleted; the person's authorization (G8) is not.
+/// G6: a token that is no longer needed is deleted; the person's authorization (G8) is not.
 #[test]
 fn discarding_a_token_keeps_the_authorization() {
     let fake = Fake::new(vec![answer("204 No Content", b"")]);
@@ -327,8 +327,8 @@ fn discarding_a_token_keeps_the_authorization() {
     check("302 Found", Err(ProviderError::Nonsense));
 }
 
-/// G9: while the operator changes the secret, GitHub is asked with the other one if it does not accept the first; from then on
-/// with the one that worked.
+/// G9: during a rotation of the secret, calls use the other one if GitHub does not accept the first; from then on, the one that
+/// was accepted.
 #[test]
 fn a_second_secret_takes_the_place_of_the_first() {
     let refused = || ok("error_incorrect_client_credentials");
@@ -355,17 +355,17 @@ fn a_second_secret_takes_the_place_of_the_first() {
     for (request, part) in asked.iter().zip(expected) {
         assert!(request.contains(&part), "{part} in {request}");
     }
-    // With one secret, or two that are wrong, it is the operator's to mend.
+    // With one secret, or two that are wrong, the error is for the operator.
     let fake = Fake::with(vec![refused(), refused()], |settings| settings.other_secret = Some(token()));
     assert_eq!(redeem(&fake.github).unwrap_err(), ProviderError::Misconfigured);
     assert_eq!(fake.requests.iter().count(), 2);
-    // Nothing else is asked twice.
+    // No other error causes a second request.
     let fake =
         Fake::with(vec![ok("error_bad_verification_code")], |settings| settings.other_secret = Some(token()));
     assert_eq!(redeem(&fake.github).unwrap_err(), ProviderError::Refused);
 }
 
-/// G7: after a rate limit this caller waits without asking; others do not.
+/// G7: after a rate limit, calls of this caller are refused without a request; those of others are made.
 #[test]
 fn a_rate_limit_pauses_one_caller() {
     let limited = "403 Forbidden\r\nX-RateLimit-Remaining: 0";
@@ -383,7 +383,7 @@ fn a_rate_limit_pauses_one_caller() {
     assert_eq!(fake.github.identify(&token()), Ok(octocat()));
 }
 
-/// G7, T13: a secondary rate limit may be told in the body alone, and is no word about the person.
+/// G7, T13: a secondary rate limit may be reported in the body only, and is no answer about the person.
 #[test]
 fn a_rate_limit_told_in_the_body_is_recognised() {
     let check = |body: &[u8], expected| {
@@ -402,13 +402,13 @@ fn a_rate_limit_told_in_the_body_is_recognised() {
     check(br#"["rate limit"]"#, no_word);
 }
 
-/// A connection may die while it is idle, and nobody here hears of it: each request has its own.
+/// Each request has a connection of its own: an idle one may break without notice.
 #[test]
 fn an_idle_connection_is_not_used_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let github = GitHub::with_timeout(settings(&url), Duration::from_secs(5));
-    // Ends when both have been answered. The first connection stays open; nothing more is read from it.
+    // Ends when both are answered. The first connection stays open, but nothing more is read from it.
     let server = std::thread::spawn(move || {
         [(); 2].map(|()| {
             let (mut socket, _) = listener.accept().unwrap();

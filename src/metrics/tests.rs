@@ -1,4 +1,4 @@
-//! The page of metrics, and who may read it.
+//! The page of metrics, and access to it.
 
 use super::*;
 use crate::http::{Body, Request, fake};
@@ -74,7 +74,7 @@ fn the_page_has_what_was_counted() {
     assert!(!page.contains("token"), "a route that nobody asked for has no line:\n{page}");
 }
 
-/// M2: a page whose host name was pointed at the port reads nothing.
+/// M2: a web page whose host name resolves to this port (DNS rebinding) reads nothing.
 #[test]
 fn metrics_are_served_under_loopback_names_only() {
     assert_eq!(ask(fake::request("GET", "/metrics").with("Host", "rebound.example")).0, 421);

@@ -1,4 +1,4 @@
-//! The pages of the simulated GitHub: HTML and one style sheet, no script, nothing from elsewhere.
+//! The pages of the simulated GitHub: HTML and one style sheet, no script, no external content.
 
 use super::{Person, safe};
 use crate::http::{self, Form, Response, escape};

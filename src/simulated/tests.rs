@@ -151,7 +151,7 @@ fn a_code_is_good_once_for_its_verifier_its_callback_and_ten_minutes() {
     check(&|code| good(code).replace("callback", "elsewhere"), ["redirect_uri_mismatch", bad]);
     check(&|code| good(code).replace("verifier=a-", "verifier=b-"), [bad, bad]);
     check(&|code| good(code).replace("&code_verifier=", "&x="), [bad, bad]);
-    // A request that does not present the code, or is not the app's, does not use it up.
+    // A request without the code, or without the app's credentials, does not use it up.
     check(&|_| good("unknown"), [bad, token]);
     check(&|code| good(code).replace("=secret", "=other"), ["incorrect_client_credentials", token]);
     let late = |code: &str| {
@@ -161,7 +161,7 @@ fn a_code_is_good_once_for_its_verifier_its_callback_and_ten_minutes() {
     check(&late, [bad, bad]);
 }
 
-/// S5: whoever keeps logging in fills nothing.
+/// S5: repeated logins do not take more and more memory.
 #[test]
 fn codes_are_bounded_and_the_oldest_makes_room() {
     let (github, clock) = simulated();
@@ -189,7 +189,7 @@ fn unknown_paths_and_methods_are_refused() {
     check("DELETE /api/v3/applications/client/token", 404);
 }
 
-/// A restart forgets no token; one that was deleted is not good any more.
+/// Tokens survive a restart; deleted ones are invalid.
 #[test]
 fn a_token_outlives_a_restart() {
     let (github, _) = simulated();

@@ -30,7 +30,7 @@ fn standing(rules: &AccessRules, memberships: &[(&str, bool)]) -> Standing {
     rules.standing(Who { subject: subject(1), login: "Alice", memberships: &known })
 }
 
-/// A3: `*` alone is special, the whole text counts, and case does.
+/// A3: only `*` is special, and the whole text is matched, in its case.
 #[test]
 fn a_star_stands_for_any_text() {
     for (pattern, text, fits) in [
@@ -61,7 +61,7 @@ fn a_star_stands_for_any_text() {
     }
 }
 
-/// A3: no pattern and no text make it slow.
+/// A3: matching takes linear time for any pattern and text.
 #[test]
 fn a_pattern_is_matched_in_one_pass() {
     let started = crate::base::clock::instant();
@@ -72,7 +72,7 @@ fn a_pattern_is_matched_in_one_pass() {
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
-/// A3: a URI that leads elsewhere than it seems to fits no pattern.
+/// A3: a URI that a reader could resolve to another resource matches no pattern.
 #[test]
 fn a_uri_with_dot_segments_matches_no_pattern() {
     let rule = only(json!({ "allow": ["any"], "resources": ["file:///srv/*", "plain"] }));
@@ -121,7 +121,7 @@ fn a_uri_with_dot_segments_matches_no_pattern() {
     assert!(all.opens_resource("file:///srv/../etc"), "where nothing is closed, no pattern is asked");
 }
 
-/// A3: what is taken out is so under any spelling that a server may take for its name.
+/// A3: an excluded tool is closed under every spelling that a server may treat as its name.
 #[test]
 fn an_excluded_tool_has_no_other_spelling() {
     let rule = only(json!({ "allow": ["any"], "exclude": ["delete_*", "dropAll"] }));
@@ -135,7 +135,7 @@ fn an_excluded_tool_has_no_other_spelling() {
     }
 }
 
-/// A3: whoever gets some of the tools gets those prompts and resources alone that are named.
+/// A3: a rule that opens only some tools opens only those prompts and resources that it names.
 #[test]
 fn a_rule_with_a_tool_list_closes_unlisted_prompts_and_resources() {
     let opens = |rule: Value| {
@@ -162,7 +162,7 @@ fn a_rule_with_a_tool_list_closes_unlisted_prompts_and_resources() {
     assert!(!closed.opens_tool("t") && !closed.opens_prompt("p") && !closed.opens_resource("r:1"));
 }
 
-/// A4: the first rule that names somebody holds, a narrower one before a broader one too.
+/// A4: the first rule that names the caller applies, also if it is narrower than a later one.
 #[test]
 fn the_first_rule_holds() {
     let rules = rules(json!([
@@ -176,7 +176,7 @@ fn the_first_rule_holds() {
     assert!(rules.rule_for(bob).unwrap().opens_everything());
 }
 
-/// A4: without a rule nobody is named; without `access` everybody is.
+/// A4: a caller whom no rule names has no access; without `access` every caller has.
 #[test]
 fn an_empty_rule_list_admits_nobody() {
     let hubot = rules(json!([{ "allow": ["user:hubot"] }]));
@@ -185,7 +185,7 @@ fn an_empty_rule_list_admits_nobody() {
     assert!(open.opens_everything());
 }
 
-/// A5: a membership that is not known lets nobody through to a later rule; one that does not matter is not asked for.
+/// A5: an unknown membership stops the search for a later rule, unless another condition of the same rule matches.
 #[test]
 fn an_unknown_membership_decides_nothing() {
     let rules = rules(json!([
@@ -201,7 +201,7 @@ fn an_unknown_membership_decides_nothing() {
     assert!(rule.opens_everything(), "alice is named, whatever acme says");
 }
 
-/// A6: a service token is named by `token:NAME` alone, and nobody else is by that.
+/// A6: only `token:NAME` names a service token, and it names no user.
 #[test]
 fn only_a_token_rule_names_a_service_token() {
     let token = |name: &str| Subject::Token(TokenName::parse(name).unwrap());
@@ -215,7 +215,7 @@ fn only_a_token_rule_names_a_service_token() {
     assert!(stands(&AccessRules::default(), token("cron")));
 }
 
-/// A3: a list that says something else than it seems to is refused, with all that is wrong.
+/// A3: a list that could be misread is refused, with all of its mistakes.
 #[test]
 fn mistakes_in_rules_are_named_with_their_rule() {
     let found = mistakes(json!([

@@ -78,7 +78,7 @@ fn a_forbidden_name_is_forbidden_at_the_top_only() {
     assert_fine(r#"{"a":{"secret":1}}"#, true);
 }
 
-/// serde_json builds text from such a member that no scan has seen: deep, large, with repeated names.
+/// serde_json parses the text in such a member, which no check has covered: it may be deep, large, with repeated names.
 #[test]
 fn private_member_names_of_serde_json_are_refused_at_every_depth() {
     for name in [

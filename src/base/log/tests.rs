@@ -14,7 +14,7 @@ fn a_line_has_time_level_event_and_fields() {
     );
 }
 
-/// L2: whatever a stranger chose, a line is a line.
+/// L2: no value can break or forge a line.
 #[test]
 fn a_json_line_has_the_same_fields() {
     let text = line(Format::Json, Timestamp(0), ("info", "login.admitted"), &FIELDS, None);
@@ -26,7 +26,7 @@ fn a_json_line_has_the_same_fields() {
     assert!(read == expected && text.is_ascii() && text.ends_with("}\n"), "{text}");
 }
 
-/// L2: what a request does can be found by its id.
+/// L2: lines that are logged during a request have its id.
 #[test]
 fn a_line_names_the_request_it_was_written_for() {
     let trace =
@@ -43,7 +43,7 @@ fn a_line_names_the_request_it_was_written_for() {
     }
 }
 
-/// L2: a flood of requests does not push out what the operator has to see.
+/// L2: a flood of requests does not displace the lines that the operator needs.
 #[test]
 fn only_request_lines_leave_queue_space_for_other_events() {
     for event in ["request", "client.registered", "consent.given", "consent.denied"] {
@@ -64,7 +64,7 @@ fn a_strangers_value_cannot_forge_a_line() {
     assert_eq!(text, r#""a\u000d\u000a\u001b\u202e\u0022\ud83d\ude00""#);
 }
 
-/// L2: and it is short.
+/// L2: values of unauthenticated clients are truncated.
 #[test]
 fn a_strangers_value_is_cut() {
     let mut text = String::new();
@@ -85,7 +85,7 @@ fn hints_and_errors_may_be_longer_than_values_from_requests() {
     }
 }
 
-/// A reader that takes one write whenever it is told to.
+/// A reader that accepts one write per message of `go_on`.
 struct Slow {
     go_on: mpsc::Receiver<()>,
     read: mpsc::Sender<String>,
@@ -93,7 +93,7 @@ struct Slow {
 
 impl Write for Slow {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = self.go_on.recv(); // an error is as good as a word: the test has let go
+        let _ = self.go_on.recv(); // an error counts as well: the test has dropped its end
         self.read.send(String::from_utf8_lossy(bytes).into_owned()).unwrap();
         Ok(bytes.len())
     }
@@ -103,7 +103,7 @@ impl Write for Slow {
     }
 }
 
-/// L2: a reader that stalls costs lines, the unimportant ones first, and the log says how many; nobody waits.
+/// L2: a stalled reader loses lines, the unimportant ones first, and the log has their number; no caller waits.
 #[test]
 fn a_stalled_reader_costs_lines_and_no_time() {
     let ((go, go_on), (read, lines)) = (mpsc::channel(), mpsc::channel());

@@ -3,7 +3,7 @@ use crate::base::identity::fake::subject;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Runs `wait` in threads that are started one after the other, and says in which order they got what they waited for.
+/// Runs `wait` in threads that are started one after the other, and returns the keys in the order in which they got a place.
 fn order(quota: &Arc<Quota<char>>, keys: &str, meanwhile: impl FnOnce(&Mutex<String>)) -> String {
     let order = Mutex::new(String::new());
     std::thread::scope(|scope| {
@@ -35,7 +35,7 @@ fn a_key_holds_its_limit_and_dropped_places_are_returned() {
     assert!(quota.is_unused());
 }
 
-/// One place in all: whoever waits gets it in the order in which they came.
+/// A single place is given in the order of arrival.
 #[test]
 fn places_are_given_in_the_order_of_arrival() {
     let quota = Arc::new(Quota::new((1, 1)).waiting((9, 9)));
@@ -44,7 +44,7 @@ fn places_are_given_in_the_order_of_arrival() {
     assert!(quota.is_unused() && quota.queue() == 0);
 }
 
-/// A key at its share waits for its own places; others pass it.
+/// A key at its limit waits for its own places; others pass it.
 #[test]
 fn a_key_at_its_limit_delays_no_other_key() {
     let quota = Arc::new(Quota::new((1, 2)).waiting((9, 9)));
@@ -59,7 +59,7 @@ fn a_key_at_its_limit_delays_no_other_key() {
     assert_eq!(order, "bcaa");
 }
 
-/// Limit and limit plus one, of a key and of all; whoever waits in vain holds nothing.
+/// Limit and limit plus one, of a key and in total; a wait that times out holds nothing.
 #[test]
 fn waiting_is_bounded_in_number_and_time() {
     let quota = Arc::new(Quota::new((1, 1)).waiting((2, 3)));
@@ -74,7 +74,7 @@ fn waiting_is_bounded_in_number_and_time() {
     assert!(quota.is_unused());
 }
 
-/// M17: at the limit and one above, for one user and for all; what is dropped is given back. A little is everybody's.
+/// M17: at the limit and one above, for one user and in total; dropped guards return their amount. Each user has a guaranteed part.
 #[test]
 fn a_user_has_a_share_and_all_have_a_budget() {
     let some = limits::FLOOR_BYTES;

@@ -35,7 +35,7 @@ fn all_together_have_a_quota_too() {
     assert!(limit.check_as((), HOUR).is_err() && limit.spend_as((), HOUR).is_err());
 }
 
-/// H10: a proxy that nobody has named, on loopback or a Unix socket, is one sender.
+/// H10: a proxy that is not configured, on loopback or a Unix socket, is one sender.
 #[test]
 fn loopback_and_unix_sockets_count_as_one_sender_each() {
     for peer in [None, Some("127.0.0.1"), Some("::1")].map(|peer| peer.and_then(|text| text.parse().ok())) {
@@ -46,7 +46,7 @@ fn loopback_and_unix_sockets_count_as_one_sender_each() {
     }
 }
 
-/// A site has 65,536 senders of IPv6, and four senders' worth.
+/// A site has 65,536 senders of IPv6, and the allowance of four.
 #[test]
 fn a_site_of_ipv6_has_a_quota_too() {
     let limit = limit(20);
@@ -58,7 +58,7 @@ fn a_site_of_ipv6_has_a_quota_too() {
     assert!(spend(1, 1));
 }
 
-/// S5: however many senders there are, what is kept of them is bounded.
+/// S5: the number of tracked senders is bounded.
 #[test]
 fn senders_are_forgotten() {
     let limit = limit(20);

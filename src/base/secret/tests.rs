@@ -1,6 +1,6 @@
 use super::*;
 
-/// L1: a secret that reaches a log or a panic by mistake is not in it.
+/// L1: a secret that is formatted by mistake, for a log or a panic, is not shown.
 #[test]
 fn a_secret_prints_as_stars() {
     assert_eq!(format!("{:?}", Secret::new("gho_abc")), "***");

@@ -1,6 +1,6 @@
 use super::*;
 
-/// L2: however often a stranger causes it, so many lines a second say so, and the next one counts what was left out.
+/// L2: an event that unauthenticated clients cause is logged at a limited rate, and the next line has the number of omitted ones.
 #[test]
 fn suppressed_lines_are_counted_in_the_next_line() {
     let throttle = Throttle::new(2);

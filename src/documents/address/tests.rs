@@ -1,4 +1,4 @@
-//! Networks to their edges.
+//! Networks at their first and last addresses.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn special_networks_of_ipv4_are_refused_to_their_edges() {
     check(&["224.0.0.0", "239.255.255.255", "240.0.0.0", "255.255.255.254", "255.255.255.255"], false);
 }
 
-/// I2: and of IPv6.
+/// I2: the same for IPv6.
 #[test]
 fn special_networks_of_ipv6_are_refused_to_their_edges() {
     check(&["::", "::1", "::2", "::ffff:ffff", "::127.0.0.1", "::8.8.8.8"], false);

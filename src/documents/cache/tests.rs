@@ -1,4 +1,4 @@
-//! How long documents stay, and which makes room.
+//! Lifetime and eviction of documents.
 
 use super::*;
 use crate::oauth::{ClientUrl, RedirectSchemes};
@@ -14,7 +14,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// I5: a minute at least, a day at most, whatever the document's server says.
+/// I5: a minute at least, a day at most, regardless of the Cache-Control.
 #[test]
 fn a_lifetime_is_bounded() {
     let check = |field: &str, expected| assert_eq!(lifetime(field).as_secs(), expected, "{field}");
@@ -56,7 +56,7 @@ fn a_document_is_good_until_it_expires() {
     cache.put_off("a", seconds(100));
     check(&cache, 159, FRESH);
     check(&cache, 160, STALE);
-    // Not beyond the day, however often it is put off.
+    // Not beyond the day, regardless of the number of postponements.
     cache.put_off("a", seconds(86_450));
     check(&cache, 86_459, FRESH);
     check(&cache, 86_460, UNKNOWN);
@@ -64,7 +64,7 @@ fn a_document_is_good_until_it_expires() {
     check(&cache, 0, UNKNOWN);
 }
 
-/// I5: a thousand documents, and the one that expires soonest makes room for one more.
+/// I5: a thousand documents, and one more evicts the one that expires first.
 #[test]
 fn the_number_of_documents_is_bounded() {
     let mut cache = DocumentCache::default();
@@ -78,7 +78,7 @@ fn the_number_of_documents_is_bounded() {
     assert_eq!(cache.documents.len(), limits::DOCUMENTS);
 }
 
-/// I5: a sender with a thousand documents of its own, good for a day, pushes out its own.
+/// I5: a sender with a thousand documents that are fresh for a day evicts its own.
 #[test]
 fn the_sender_with_most_documents_makes_room() {
     let mut cache = DocumentCache::default();
@@ -90,7 +90,7 @@ fn the_sender_with_most_documents_makes_room() {
     keep("first", 2, 86_399);
     for number in 0..limits::DOCUMENTS {
         keep(&number.to_string(), 2, 86_400);
-        // Fetched again by a sender with fewer documents, and then by the one with most.
+        // Fetched again by a sender with fewer documents, and then by the one with most documents.
         if number == 10 {
             keep("shared", 3, 60);
             keep("shared", 2, 60);

@@ -1,4 +1,4 @@
-//! Who fetches, waits and makes room.
+//! Order of fetches, waits and evictions.
 
 use std::sync::mpsc;
 use std::thread;
@@ -18,7 +18,7 @@ fn fetch<'a>(flights: &'a Flights, url: &'a str, sender: Option<Sender>) -> Flig
     }
 }
 
-/// I3: a sender who holds every place of those who wait gives one up to another sender, and not to itself.
+/// I3: a sender who holds all waiting places loses one to another sender, but not to itself.
 #[test]
 fn the_sender_with_most_callers_makes_room() {
     let flights = Flights::default();
@@ -43,7 +43,7 @@ fn the_sender_with_most_callers_makes_room() {
     assert_eq!(flights.lookups(), 0);
 }
 
-/// I3: whoever may not fetch after all does not speak for those who follow.
+/// I3: a look-up that does not fetch after its wait does not decide the outcome of later ones.
 #[test]
 fn followers_of_an_abandoned_fetch_fetch_themselves() {
     let flights = Flights::default();

@@ -1,9 +1,9 @@
-//! Many at once, and senders who ask for much: who waits, who is refused, and that nobody else is.
+//! Concurrent look-ups, and senders with many of them: which wait, which are refused, and that other senders are not affected.
 
 use super::*;
 use crate::base::clock;
 
-/// Asks from each of these addresses while the server answers once.
+/// Looks up one document from each of these addresses while the server answers once.
 fn found_by_all(web: &Web, peers: &[[u8; 4]], bytes: &[u8]) -> Vec<bool> {
     thread::scope(|scope| {
         let finders: Vec<_> =
@@ -17,8 +17,7 @@ fn found_by_all(web: &Web, peers: &[[u8; 4]], bytes: &[u8]) -> Vec<bool> {
     })
 }
 
-/// I3: ten people of one client at the first login of the day, in one office or in ten, cause one fetch, and share what comes
-/// of it.
+/// I3: ten people with one client at the first login of the day, in one office or in ten, cause one fetch and share its outcome.
 #[test]
 fn one_url_is_fetched_once_at_a_time() {
     let office = [[192, 0, 2, 1]; 10];
@@ -33,7 +32,7 @@ fn one_url_is_fetched_once_at_a_time() {
     }
 }
 
-/// I3: waiting for another's fetch costs a sender nothing if it brings a document.
+/// I3: waiting for another's fetch costs a sender nothing if the fetch succeeds.
 #[test]
 fn waiting_for_a_successful_fetch_is_not_charged() {
     let web = Web::new();
@@ -43,12 +42,12 @@ fn waiting_for_a_successful_fetch_is_not_charged() {
     }
 }
 
-/// Whether the sender of [`Web::look`] has nothing left of its allowance.
+/// Whether the sender of [`Web::look`] has used up its allowance.
 fn has_spent_all(web: &Web) -> bool {
     web.documents.allowances.check(Some(IpAddr::from([192, 0, 2, 1])), web.clock.monotonic()).is_err()
 }
 
-/// I3: otherwise many could wait for a slow server over and over, in places that others need.
+/// I3: otherwise senders could wait for a slow server again and again, in places that others need.
 #[test]
 fn waiting_for_a_fetch_that_brings_nothing_costs_as_much_as_fetching() {
     let web = Web::new();
@@ -61,7 +60,7 @@ fn waiting_for_a_fetch_that_brings_nothing_costs_as_much_as_fetching() {
     web.assert_silent();
 }
 
-/// I3: a remembered document is refreshed for nothing, and its host's failure to answer costs as much as any other.
+/// I3: the refresh of a cached document is free, and a failure of its host costs as much as any other.
 #[test]
 fn refreshing_a_document_costs_only_if_it_fails() {
     let urls: Vec<String> =
@@ -78,7 +77,7 @@ fn refreshing_a_document_costs_only_if_it_fails() {
     }
 }
 
-/// I3: nobody waits for the refresh of a known client's document, which could be slow.
+/// I3: no look-up waits for the refresh of a known client's document, which could be slow.
 #[test]
 fn a_copy_is_used_while_another_refreshes_it() {
     let web = Web::new();
@@ -122,7 +121,7 @@ fn networks_of_one_ipv6_site_cannot_take_all_places() {
     });
 }
 
-/// I3: eight at once; the ninth waits, and comes through when one of the eight is done.
+/// I3: eight fetches at once; the ninth waits, and starts when one of the eight has ended.
 #[test]
 fn few_documents_are_fetched_at_once() {
     let web = Web::new();
@@ -148,7 +147,7 @@ fn few_documents_are_fetched_at_once() {
     });
 }
 
-/// I3: one sender has one place: whoever waits for their own slow server keeps nobody else from coming in.
+/// I3: one sender has one place: a sender who waits for a slow server of their own does not lock out others.
 #[test]
 fn one_sender_holds_one_place() {
     let web = Web::new();
@@ -171,7 +170,7 @@ fn one_sender_holds_one_place() {
         send(&mut web.request().1, &document("https://next.example/c"));
         assert!(next.join().unwrap());
     });
-    // A sender on this machine speaks for many.
+    // A sender on this machine may be a proxy for many people.
     thread::scope(|scope| {
         let here = IpAddr::from([127, 0, 0, 1]);
         let finders =
@@ -182,7 +181,7 @@ fn one_sender_holds_one_place() {
     });
 }
 
-/// I3: what one sender may have us look for; what is remembered costs nothing, and is used though nothing is left.
+/// I3: the limit on fetches per sender. Cached documents cost nothing, and are used even if the allowance is used up.
 #[test]
 fn document_lookups_per_sender_are_bounded() {
     let web = Web::new();
@@ -204,7 +203,7 @@ fn document_lookups_per_sender_are_bounded() {
     assert!(web.find(URL, &document(URL)).is_some());
 }
 
-/// I3: what nine addresses ask for in an hour, names that do not exist or paths of a client's own host, locks nobody out.
+/// I3: requests of nine addresses in an hour, for names that do not exist or paths of a client's own host, lock nobody out.
 #[test]
 fn strangers_lock_no_client_out() {
     let web = Web::new();
@@ -229,7 +228,7 @@ fn strangers_lock_no_client_out() {
     assert!(newcomer);
 }
 
-/// I3: a known client comes in though its document has expired and strangers hold every place.
+/// I3: a known client is admitted although its document has expired and other senders hold every place.
 #[test]
 fn a_known_client_is_served_though_all_places_are_taken() {
     let web = Web::with_timeout(Duration::from_secs(60));
@@ -259,7 +258,7 @@ fn a_known_client_is_served_though_all_places_are_taken() {
     });
 }
 
-/// L2: strangers choose how often a document is not found; the log is told of it once a second.
+/// L2: unauthenticated clients can cause any number of failed look-ups; the log has one line per second.
 #[test]
 fn the_log_is_told_once_a_second() {
     let web = Web::new();

@@ -68,7 +68,7 @@ fn a_profile_has_id_login_name_and_scopes() {
     assert_eq!((unnamed.name, unnamed.scopes), (None, vec![]));
 }
 
-/// G4: no number, no identity.
+/// G4: an answer without the account's number is no identity.
 #[test]
 fn an_answer_without_a_numeric_id_is_no_user() {
     for body in [
@@ -93,7 +93,7 @@ fn an_answer_without_a_numeric_id_is_no_user() {
     assert_eq!(profile(&fixture("rate_limit"), ""), None);
 }
 
-/// G5: an invitation is no membership.
+/// G5: an invitation does not count as a membership.
 #[test]
 fn only_an_active_membership_counts() {
     let check = |body: &[u8], expected| assert_eq!(is_active(body), expected);
@@ -106,7 +106,7 @@ fn only_an_active_membership_counts() {
     check(br#"["active"]"#, Err(ProviderError::Nonsense));
 }
 
-/// G5: GitHub says in words only why it does not answer about a person or an organisation.
+/// G5: only the text of GitHub's answer has the reason why it does not answer about a person or an organisation.
 #[test]
 fn the_obstacle_is_derived_from_githubs_message() {
     let check = |body: &[u8], expected| assert_eq!(obstacle(body), expected);

@@ -1,6 +1,6 @@
 use super::*;
 
-/// G7: what counts as a request to slow down.
+/// G7: answers that are a request to slow down.
 #[test]
 fn a_rate_limit_is_distinguished_from_a_plain_refusal() {
     let check = |status, fields: &[(&'static str, &str)], expected: Option<u64>| {
@@ -31,7 +31,7 @@ fn user(number: usize) -> Caller {
     Caller::user(&Secret::new(number.to_string()))
 }
 
-/// G7: one caller's pause is nobody else's.
+/// G7: the pause of one caller does not affect others.
 #[test]
 fn a_pause_is_for_one_caller_and_ends() {
     let client = client();

@@ -1,6 +1,6 @@
 use super::*;
 
-/// G7: fixed https base URLs; http reaches this machine only.
+/// G7: fixed https base URLs; http is for loopback hosts only.
 #[test]
 fn a_base_url_is_https_or_loopback_and_keeps_its_path() {
     let check = |text: &str, expected: Option<&str>| {
