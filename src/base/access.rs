@@ -170,7 +170,8 @@ impl AccessRule {
         self.tools.as_deref().is_none_or(|tools| any(tools, name)) && !self.excludes(name)
     }
 
-    /// Whether a tool is taken out, also under a spelling that a server may take for its name: in another case, in spaces, after a NUL more.
+    /// Whether a tool is excluded, also under a spelling that a server may treat as its name: another case, surrounding white space, text
+    /// after a NUL.
     fn excludes(&self, name: &str) -> bool {
         let fold = |text: &str| text.split('\0').take(1).map(str::trim).collect::<String>().to_lowercase();
         self.exclude.iter().flatten().any(|glob| Glob(fold(&glob.0)).matches(&fold(name)))

@@ -45,7 +45,7 @@ impl Context {
         &self.exchange.call
     }
 
-    /// The request's parts of bounded supplies. To be kept by a backend that keeps the request's text after it has dropped this.
+    /// The request's guards of quotas. A backend that keeps the request's text after it has dropped the context must keep them too.
     pub(crate) fn held(&self) -> Option<Arc<dyn Send + Sync>> {
         self.exchange.held.clone()
     }

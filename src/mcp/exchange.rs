@@ -103,7 +103,7 @@ pub(super) fn outcome(reply: &Reply) -> CallOutcome {
 pub(super) struct Exchange {
     pub(super) call: Call,
     pub(super) dialect: Box<dyn Dialect>,
-    /// The request's parts of bounded supplies (M17): the text of its parameters is kept as long as the call.
+    /// The request's guards of quotas (M17): the text of its params is kept as long as the call.
     pub(super) held: Option<Arc<dyn Send + Sync>>,
     /// The task that the call has become, and its place until the call is over. Set once.
     task: OnceLock<(Arc<Task>, Held)>,
