@@ -110,7 +110,7 @@ impl Keyring {
         out
     }
 
-    /// Decrypts what [`Keyring::encrypt`] made with the same context and one of these keys.
+    /// Decrypts a value that [`Keyring::encrypt`] made with the same context and one of these keys.
     #[must_use]
     pub fn decrypt(&self, context: &[&[u8]], sealed: &[u8]) -> Option<Vec<u8>> {
         let (salt, ciphertext) = sealed.split_at_checked(SALT_BYTES)?;
@@ -190,7 +190,7 @@ pub mod secret_bytes {
         serializer.serialize_str(&base64url(secret.expose()))
     }
 
-    /// Reads what [`serialize`] wrote.
+    /// Parses the output of [`serialize`].
     ///
     /// # Errors
     /// Errors of the deserializer, or a length other than 32 bytes.

@@ -151,7 +151,7 @@ pub(super) fn for_peer(
     let mut params = params.clone().without("inputResponses").without("requestState").without("task");
     let mut meta = params.object("_meta").unwrap_or_default().without("progressToken");
     // In any case: a peer that ignores case would report progress to the token of another client's call.
-    let is_token = |name: &str| Members::is_variant(name, "progressToken");
+    let is_token = |name: &str| Members::is_variant(name, &["progressToken"]);
     meta.retain(|name| !name.to_lowercase().starts_with(OF_HOP) && !is_token(name));
     if let Some(token) = progress_token {
         meta = meta.with("progressToken", &token)?;

@@ -52,7 +52,7 @@ impl Stdio {
         receiver: Arc<dyn Receiver>,
     ) -> io::Result<Arc<Stdio>> {
         let Child { stdin, stdout, stderr, env, guardian } = child;
-        // A program can open its pipes from the other side, and take or fill in what was there a moment ago.
+        // The program can read and write both ends of its pipes, so a pipe that was ready a moment ago may block.
         [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().try_for_each(never_wait)?;
         let (woken, wake) = io::pipe()?;
         let state = InputState { stdin: Some(Arc::new(stdin)), waiting: VecDeque::new(), is_over: false };

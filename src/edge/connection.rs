@@ -126,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// Waits for more of a request; once the door has closed, reads only what has arrived (H13).
+    /// Waits for more of a request; once the door has closed, reads only bytes that have arrived (H13).
     fn fill(&mut self, deadline: Instant) -> Result<usize, Stop> {
         // The activity was noted before the token is read here, and a closing door trips the token before it looks at the
         // links: one of the two sees the other.

@@ -26,7 +26,7 @@ pub(crate) struct Connections {
 /// The handle by which the door closes one connection.
 pub(crate) struct Link {
     socket: Arc<UnixStream>,
-    /// Guards what the connection is doing.
+    /// Guards the connection's activity.
     activity: Mutex<Activity>,
 }
 

@@ -17,7 +17,7 @@ use crate::sys;
 pub(crate) struct Socket {
     socket: Arc<UnixStream>,
     stream: TimedStream,
-    /// Encrypts what goes through `stream`.
+    /// The TLS session over `stream`.
     tls: Option<Box<TlsConnection>>,
     /// The read buffer. It keeps its length between reads, so that it is not filled with zeros each time.
     buffer: Vec<u8>,

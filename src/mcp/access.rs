@@ -55,7 +55,7 @@ impl Core {
             Operation::ReadResource => access.opens_resource(subject),
             Operation::Complete => {
                 let reference = call.params.object("ref")?;
-                reference.check_case("type name uri")?;
+                reference.check_case(&["type", "name", "uri"])?;
                 let named = |member| reference.require::<String>(member);
                 match &*named("type")? {
                     "ref/prompt" => access.opens_prompt(&named("name")?),

@@ -90,11 +90,9 @@ impl Calls {
 
     /// Cancels every call of these owners.
     pub(super) fn cancel_where(&self, is_meant: impl Fn(&Owner) -> bool) {
-        for (_, exchange) in self.all() {
-            if is_meant(&Owner::from(&exchange.call.principal)) {
-                exchange.cancelled().trip();
-            }
-        }
+        let mut calls = self.all();
+        calls.retain(|(_, exchange)| is_meant(&Owner::from(&exchange.call.principal)));
+        calls.iter().for_each(|(_, exchange)| exchange.cancelled().trip());
     }
 
     /// Ends every call with an error with this text, and refuses further ones.

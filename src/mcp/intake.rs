@@ -20,7 +20,7 @@ use crate::http::{CallNote, Head, Response};
 const RULES: json::Rules = json::Rules {
     depth: limits::JSON_DEPTH,
     values: limits::JSON_VALUES,
-    is_forbidden: |key| Members::is_variant(key, "jsonrpc id method params result error"),
+    is_forbidden: |key| Members::is_variant(key, &["jsonrpc", "id", "method", "params", "result", "error"]),
 };
 
 /// One message of a client. Params and results stay text until they are read as a type.
@@ -297,6 +297,7 @@ fn members(params: &RawValue) -> Result<Members, Error> {
     let members = serde_json::from_str::<Members>(params.get());
     let members = members.map_err(|_| Error::invalid_params("Invalid params: too many members"))?;
     // These members are used by the checks, or are passed on in another form; a peer in Go or C# may use another spelling of them.
-    members.check_case("name uri ref arguments argument _meta inputResponses requestState task")?;
+    members.check_case(&["name", "uri", "ref", "arguments", "argument"])?;
+    members.check_case(&["_meta", "inputResponses", "requestState", "task"])?;
     Ok(members.present())
 }

@@ -55,16 +55,16 @@ impl Members {
     }
 
     /// Checks that a case-insensitive parser would read no further member as one of these.
-    pub(super) fn check_case(&self, names: &str) -> Result<(), Error> {
+    pub(super) fn check_case(&self, names: &[&str]) -> Result<(), Error> {
         const OTHER_CASE: &str = "Invalid params: a member's name is written in another case";
         let has_variant = self.0.iter().any(|(other, _)| Members::is_variant(other, names));
         if has_variant { Err(Error::invalid_params(OTHER_CASE)) } else { Ok(()) }
     }
 
     /// Whether a case-insensitive parser would read `key` as one of these words. Go's also folds `ſ` to s and the Kelvin sign to k.
-    pub(crate) fn is_variant(key: &str, names: &str) -> bool {
-        let folded = key.to_uppercase().to_lowercase();
-        names.split(' ').any(|name| key != name && folded.eq_ignore_ascii_case(name))
+    pub(crate) fn is_variant(key: &str, names: &[&str]) -> bool {
+        let folded = if key.is_ascii() { key.into() } else { Cow::from(key.to_uppercase().to_lowercase()) };
+        names.iter().any(|name| key != *name && folded.eq_ignore_ascii_case(name))
     }
 
     /// The text of a member.

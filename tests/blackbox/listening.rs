@@ -88,7 +88,7 @@ fn sockets_of_systemd_are_served_and_left_open() {
         assert!(ended.success() && child.wait().unwrap().success());
         assert!(path.exists());
     }
-    // No second server reads where nobody waits for it.
+    // A connection that was opened before the start is served.
     let waiting = tcp(&address);
     let mut child = activate(sockets(), &directory);
     health(waiting, "mcp.example.com");

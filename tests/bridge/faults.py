@@ -26,7 +26,7 @@ from rig import FORM, Person, Server, Site  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CRASHES = int(os.environ.get("CRASHES", "1000"))
-SLOWER = 1.2  # what a neighbour may notice: the median of their calls, over that of quiet times
+SLOWER = 1.2  # the highest ratio for a neighbour: the median time of their calls, over that without load
 CALLS, ROUNDS, TRIES = 100, 5, 3
 # Allowance at the end: memory kept by the allocator.
 MARGIN_KIB, BACK_SECONDS = 8 * 1024, 15
@@ -273,7 +273,7 @@ class Base:
              f"{now[0]} KiB, {now[1]}, {now[2]}, {len(self.server.processes())}")
 
 
-# how: what the call is answered (a pattern; None: nothing while the client waits), whether the program goes on.
+# name: a pattern of the answer to the call (None: no answer while the client waits), whether the program goes on.
 DEEDS = {
     "crlf": ("done", True),
     "in_pieces": ("done", True),
@@ -439,7 +439,7 @@ def check_crashes(binary):
         base.check()
 
 
-# how: what the call is answered; None: nothing while the client waits.
+# name: a pattern of the answer to the call; None: no answer while the client waits.
 UPSTREAM_DEEDS = {
     "status_401": r"it wants other credentials.* \(status 401\)",
     "status_403": r"it refused the request \(status 403\)",

@@ -22,7 +22,7 @@ from socketserver import ForkingMixIn
 TOOLS = [{"name": name, "description": name, "inputSchema": {"type": "object"}} for name in ("greet", "nasty", "seen")]
 MIB = 1024 * 1024
 FORM = {"message": "?", "requestedSchema": {"type": "object", "properties": {}}}
-# By the number of the person: those for whom it is of 2026-07-28, and those whose standing stream misbehaves as the last digit says.
+# Numbers of persons: it is of 2026-07-28 for the first; the GET stream of the second misbehaves in the way of the last digit.
 MODERN, LISTENED = range(600, 800), (*range(300, 400), *range(700, 800))
 BOMB = gzip.compress(b" " * (64 * MIB))
 HTML = b"<!doctype html><title>Sign in</title>"
