@@ -16,8 +16,8 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         &[
             ("seal", 163),
             ("audit", 236),
-            ("store", 1825),
-            ("oauth", 4597),
+            ("store", 1821),
+            ("oauth", 4594),
             ("github", 624),
             ("documents", 449),
             ("trust", 64),
@@ -29,8 +29,8 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         "ring 4, shell",
         &[
             ("config", 1423),
-            ("check", 491),
-            ("serve", 791),
+            ("check", 490),
+            ("serve", 788),
             ("run", 281),
             ("main", 3),
             ("lib", 33),
