@@ -59,7 +59,7 @@ impl ChildUser {
         self.can_be_ended_by(&status)
     }
 
-    /// The same for a process with this `/proc/PID/status`: it has the capability to signal other users' processes, or is the user itself.
+    /// Whether a process with this `/proc/PID/status` can end them: it is of that user, or may signal other users' processes.
     fn can_be_ended_by(&self, status: &str) -> bool {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let capabilities = field("CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok());

@@ -6,6 +6,7 @@ Under each fault a neighbour, who has a program of their own, goes on calling; a
 Exit status 1 if any of it does not hold.
 """
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -505,11 +506,18 @@ def check_upstream_deed(server, neighbour, number, how, kind):
     base.check()
 
 
-def check_upstream(binary):
+@contextlib.contextmanager
+def started(binary):
+    """A server in front of both upstreams, and the neighbour, who has called for a while."""
     with InFrontOfUpstream(binary) as server:
         server.start()
         neighbour = server.person(500)
         milliseconds(neighbour, 300)
+        yield server, neighbour
+
+
+def check_upstream(binary):
+    with started(binary) as (server, neighbour):
         whole = Base(server)
         for how, kind, number in with_clients(UPSTREAM_DEEDS):
             check_upstream_deed(server, neighbour, number, how, kind)
@@ -549,10 +557,7 @@ def check_standing_stream(server, neighbour, first, how):
 
 
 def check_standing_streams(binary):
-    with InFrontOfUpstream(binary) as server:
-        server.start()
-        neighbour = server.person(500)
-        milliseconds(neighbour, 300)
+    with started(binary) as (server, neighbour):
         for how in STREAMS if "standing" in WORDS else wanted(STREAMS):
             check_standing_stream(server, neighbour, 300, how)
             check_standing_stream(server, neighbour, 700, how)
