@@ -47,7 +47,8 @@ enum Step<'a> {
 fn place(base: &str, text: &str, (line, column): (usize, usize)) -> String {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     let end = lines.map(str::len).sum::<usize>().saturating_add(column);
-    let mut rest = text.get(..end).unwrap_or(text);
+    // The column may point into a character.
+    let mut rest = (0..4).find_map(|back| text.get(..end.saturating_sub(back))).unwrap_or_default();
     let mut path: Vec<Step<'_>> = Vec::new();
     while let Some(at) = rest.find(['{', '[', '}', ']', ',', ':', '"']) {
         let (mark, after) = rest.split_at(at).1.split_at(1);

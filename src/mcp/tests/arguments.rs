@@ -33,6 +33,9 @@ fn an_argument_error_names_the_member_and_the_expected_type() {
         "filter.tags[2]: invalid type: integer `7`, expected a string",
     );
     check("[7]", "invalid type: sequence, expected struct Search");
+    let after_the_error = "[".repeat(10_000);
+    check(&format!("{{\"maxResults\":é{after_the_error}"), "maxResults: expected value");
+    check(&format!("{{\"maxResults\":?{after_the_error}"), "maxResults: expected value");
     check(r#"{"maxResults":1,"filter":[["a"]]}"#, "filter: invalid type: sequence, expected struct Filter");
 }
 
