@@ -166,7 +166,7 @@ fn read(head: &Head, body: &[u8], in_params: u16) -> Result<Message, Box<Respons
         Err(_) => return Err(Box::new(not_read(400))),
     }
     parse(body).map_err(|Refusal { id, error, is_in_params }| {
-        let status = if is_in_params { in_params } else { 400 };
+        let status = if is_in_params && id.is_some() { in_params } else { 400 };
         Box::new(Encoded::error(status, id.as_ref(), &error).into_response())
     })
 }

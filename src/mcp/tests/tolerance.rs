@@ -309,6 +309,20 @@ fn a_refusal_names_the_member() {
     );
 }
 
+/// A client that finds its id in no answer waits until it gives up, unless the status is an error.
+#[test]
+fn broken_params_of_a_request_without_a_readable_id_are_a_400() {
+    let endpoint = conformance();
+    for body in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{,}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized","params":{"a":1,"a":2}}"#,
+    ] {
+        let answer = endpoint.send(with_version(post_text(body), "2025-06-18"));
+        assert_eq!((answer.status, &answer.json()["id"]), (400, &Value::Null), "{body}");
+    }
+}
+
 /// A model's text may end in the middle of an emoji. Its client waits for an answer to that very request, and clients of the
 /// legacy era for one with status 200.
 #[test]
