@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
@@ -118,7 +118,9 @@ impl Pool {
         ticket: Ticket,
         (body, counted): (Vec<u8>, impl Send + Sync + 'static),
     ) -> Result<Waiter, Full> {
-        let held: Arc<dyn Send + Sync> = Arc::new((counted, ticket.place));
+        // A chunked body may turn out to be small.
+        let place_of_large = (body.len() > limits::UNCHECKED_BODY_BYTES).then_some(ticket.place);
+        let held: Arc<dyn Send + Sync> = Arc::new((counted, place_of_large));
         let (responder, waiter) = Responder::pair();
         let responder = responder.holding(Arc::clone(&held));
         let run = move || (ticket.run)(body, responder);
@@ -220,12 +222,11 @@ impl Shared {
         // An extra worker ends the first time that it finds the queue empty after this. If the time were reset by each job, no
         // worker would ever end under a light load: the jobs are spread over all of them.
         let needed_until = clock::instant() + limits::WORKER_IDLE;
-        loop {
-            let job = match stay {
-                Stay::UntilClosed => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Stay::WhileNeeded => self.queue.recv_deadline(needed_until),
-            };
-            let Ok(job) = job else { return };
+        let next = || match stay {
+            Stay::UntilClosed => self.queue.recv().ok(),
+            Stay::WhileNeeded => self.queue.recv_deadline(needed_until).ok(),
+        };
+        while let Some(job) = next() {
             self.taken.fetch_add(1, Ordering::Relaxed);
             let Job { work, _served, _held } = *job;
             catch_panic(work);

@@ -78,6 +78,26 @@ fn resources_of_a_request_are_held_until_its_handler_returns() {
     assert_eq!(Arc::strong_count(&held), 1);
 }
 
+/// A chunked message, whose length is known at its end, keeps its user's place for a large one only if it is large.
+#[test]
+fn a_small_body_releases_its_place_at_once() {
+    let bench = Bench::new();
+    let serve = |length: usize, place: &Arc<()>| {
+        let run = |_: Vec<u8>, responder: Responder| -> Option<Blocking> {
+            std::mem::forget(responder); // not answered, and kept for ever
+            None
+        };
+        let ticket = Ticket { place: Box::new(Arc::clone(place)), ..Ticket::new(length, run) };
+        bench.pool.serve(None, ticket, (vec![0; length], ())).ok().unwrap();
+    };
+    let [small, large] = [0, 1].map(|more| {
+        let place = Arc::new(());
+        serve(limits::UNCHECKED_BODY_BYTES + more, &place);
+        place
+    });
+    assert_eq!((Arc::strong_count(&small), Arc::strong_count(&large)), (1, 2));
+}
+
 /// H12: a panic is a 500 and costs no worker.
 #[test]
 fn a_panic_is_a_500_and_the_workers_live_on() {
