@@ -225,9 +225,10 @@ impl Instances {
             return Err(Unavailable::Ended);
         }
         let is_restart = slots.history(&key).is_some_and(|past| past.failed.is_some());
+        // Before the eviction, whose instances must be ended.
+        let place = pool.place(key.subject).ok_or(Unavailable::TooMany)?;
         let evicted = slots.make_room(key.subject, pool.most, Instance::idle_since);
         let evicted = evicted.ok_or(Unavailable::TooMany)?;
-        let place = pool.place(key.subject).ok_or(Unavailable::TooMany)?;
         let instance = Instance::new(key.clone(), session.clone(), (now, Arc::clone(self), place));
         slots.forget_failures(now);
         let slot = Slot { instance: Arc::clone(&instance), grants: grants.into_iter().collect() };

@@ -224,6 +224,7 @@ fn dying_programs_are_bounded() {
         Unavailable::TooMany,
         "two programs of theirs live, the first is dying"
     );
+    assert_eq!(fleet.instances.count(), 1, "the second lives and is known");
     let launched = std::mem::take(&mut *fleet.launcher.launched.lock());
     launched[0].die();
     drop(launched);
