@@ -84,16 +84,15 @@ impl Listed {
         };
         let Ok(Some(items)) = reply.read::<Vec<Box<RawValue>>>(member) else { return };
         let items = items.iter().filter_map(|item| serde_json::from_str::<ListedItem>(item.get()).ok());
-        let mut by_grant = self.by_grant.lock();
-        let names = by_grant.entry(grant).or_default();
+        let changes = self.changes(grant);
         for ListedItem { name, input_schema, annotations } in items {
             let mirrored =
                 input_schema.as_deref().and_then(mirrored).filter(|_| of_call == Operation::CallTool);
             let rules = mirrored.map(|mirrored| Arc::new(ToolRules { mirrored, ..ToolRules::default() }));
             if name.len() <= limits::bridge::NAME_BYTES {
-                let changes = names.changes;
                 let item = Item { rules, is_read_only: is_read_only(&annotations), changes };
-                names.insert((of_call, name), item);
+                // Locked for each, after the parsing: a list may be long, and other callers wait for the lock.
+                self.by_grant.lock().entry(grant).or_default().insert((of_call, name), item);
             }
         }
     }

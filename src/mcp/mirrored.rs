@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::header::{Presence, decode, mismatch};
 use super::jsonrpc::Error;
+use crate::base::limits;
 use crate::http::Headers;
 
 /// An argument that is repeated in a header `Mcp-Param-…`.
@@ -22,7 +23,7 @@ pub struct Mirrored {
 
 impl Mirrored {
     /// The arguments that are repeated in headers, by the tool's input schema; `None` if the annotations break the rules of
-    /// transports, "Custom Headers from Tool Parameters": clients then drop the tool.
+    /// transports, "Custom Headers from Tool Parameters", or a limit: clients then drop the tool, or could not send its headers.
     pub fn of_schema(schema: &Value) -> Option<Vec<Mirrored>> {
         let mut found = Vec::new();
         collect(schema, Some(&[]), &mut found)?;
@@ -32,12 +33,7 @@ impl Mirrored {
 
     /// The value of its header for these arguments; `None` if the argument is absent, or has no such value.
     pub fn value(&self, arguments: &Value) -> Option<String> {
-        match self.argument(arguments)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Bool(flag) => Some(flag.to_string()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        }
+        text(self.argument(arguments)?)
     }
 
     fn argument<'a>(&self, arguments: &'a Value) -> Option<&'a Value> {
@@ -49,16 +45,19 @@ const ANNOTATION: &str = "x-mcp-header";
 
 /// Walks a schema. `path` leads to the property that it describes; annotations are only valid at properties that are reached through
 /// `properties` alone.
-fn collect(schema: &Value, path: Option<&[String]>, found: &mut Vec<Mirrored>) -> Option<()> {
+fn collect(schema: &Value, path: Option<&[&str]>, found: &mut Vec<Mirrored>) -> Option<()> {
     if let Some(elements) = schema.as_array() {
         return elements.iter().try_for_each(|element| collect(element, None, found));
     }
     let Some(members) = schema.as_object() else { return Some(()) };
     if let Some(annotation) = members.get(ANNOTATION) {
-        let path = path.filter(|path| !path.is_empty())?.to_vec();
+        let path = path.filter(|path| !path.is_empty())?;
+        let bytes: usize = path.iter().map(|name| name.len()).sum();
+        let is_small = bytes <= limits::bridge::MIRRORED_PATH_BYTES && found.len() < limits::HEADERS;
         let header = annotation.as_str().filter(|name| is_token(name))?.to_ascii_lowercase();
         let kind = members.get("type").and_then(Value::as_str);
-        matches!(kind, Some("string" | "integer" | "boolean")).then_some(())?;
+        (is_small && matches!(kind, Some("string" | "integer" | "boolean"))).then_some(())?;
+        let path = path.iter().map(|name| (*name).to_owned()).collect();
         found.push(Mirrored { header: format!("mcp-param-{header}"), path });
     }
     for (name, member) in members {
@@ -67,7 +66,7 @@ fn collect(schema: &Value, path: Option<&[String]>, found: &mut Vec<Mirrored>) -
             continue;
         };
         for (name, property) in properties {
-            collect(property, Some(&[path, std::slice::from_ref(name)].concat()), found)?;
+            collect(property, Some(&[path, &[name]].concat()), found)?;
         }
     }
     Some(())
@@ -103,17 +102,20 @@ pub(super) fn check_arguments(
     if mirrored.iter().all(is_right) { Ok(()) } else { Err(mismatch("Mcp-Param")) }
 }
 
-fn matches_value(field: &str, value: &Value) -> bool {
+/// The text of a value that headers can repeat.
+fn text(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => field == text,
-        Value::Bool(flag) => field == if *flag { "true" } else { "false" },
-        // Numbers are compared by value: 42.0 equals 42.
-        Value::Number(number) => {
-            field == number.to_string()
-                || matches!((field.parse::<f64>(), number.as_f64()), (Ok(a), Some(b)) if same(a, b))
-        }
-        Value::Null | Value::Array(_) | Value::Object(_) => false,
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+fn matches_value(field: &str, value: &Value) -> bool {
+    // Numbers are compared by value: 42.0 equals 42.
+    let numbers = value.as_f64().zip(field.parse().ok());
+    text(value).is_some_and(|text| text == field) || numbers.is_some_and(|(a, b)| same(a, b))
 }
 
 /// Whether two numbers are the same integer as doubles.

@@ -66,6 +66,8 @@ pub const SECRET_BYTES: usize = 8;
 /// Memory for the tools and prompts that a grant was listed (bytes): a thousand names, or a hundred tools with many mirrored
 /// arguments.
 pub const LISTED_BYTES: usize = 128 * 1024;
+/// The longest path to an argument that is mirrored in a header (bytes): each such argument keeps its own.
+pub const MIRRORED_PATH_BYTES: usize = 1024;
 /// Pages of a list of tools that are read to find a tool.
 pub const LIST_PAGES: usize = 16;
 /// The longest name of a tool or prompt (bytes): the limit of MCP for tools.

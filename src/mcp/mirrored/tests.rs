@@ -35,6 +35,24 @@ fn x_mcp_header_is_accepted_on_primitive_properties_only() {
     );
 }
 
+/// Each mirrored argument keeps its path: the size of a list must not be multiplied by the number of its arguments.
+#[test]
+fn mirrored_arguments_are_bounded() {
+    let schema = |outer: usize, arguments: usize| {
+        let property =
+            |number| (format!("{number}"), json!({"type": "string", "x-mcp-header": format!("{number}")}));
+        let properties: serde_json::Map<_, _> = (0..arguments).map(property).collect();
+        json!({"properties": {"x".repeat(outer): {"type": "object", "properties": properties}}})
+    };
+    let found = |outer, arguments| Mirrored::of_schema(&schema(outer, arguments)).map(|found| found.len());
+    let path = limits::bridge::MIRRORED_PATH_BYTES;
+    assert_eq!(found(path - 1, 1), Some(1));
+    assert_eq!(found(path, 1), None);
+    assert_eq!(found(1, limits::HEADERS), Some(limits::HEADERS));
+    assert_eq!(found(1, limits::HEADERS + 1), None);
+    assert_eq!(found(1_000_000, 100_000), None);
+}
+
 fn check_argument(argument: &str, fields: &[&str], expected: bool) {
     let mirrored = [Mirrored { header: "mcp-param-a".into(), path: vec!["outer".into(), "inner".into()] }];
     let mut headers = Headers::default();
