@@ -3,15 +3,16 @@
 //! A line has method, route, status, the time to the end of the answer, address, and user and client if they are authenticated;
 //! JSON-RPC method, target, outcome and size of a call; the path if there is no route. Never a query, a header or a body (L1);
 //! a refused Host or Origin has a line of its own.
-//! The lines of calls, and of known callers that are refused, are recorded in the audit log as well.
+//! The lines of calls, and of known callers that are refused, are recorded in the audit log as well; of the latter a limited number.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::audit;
-use crate::base::identity::{ClientFingerprint, Principal};
+use crate::base::identity::{ClientFingerprint, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
+use crate::base::rate::RateLimit;
 use crate::base::throttle::Throttle;
 use crate::base::trace::{self, Trace};
 use crate::base::{clock, limits};
@@ -24,6 +25,8 @@ pub(super) struct RequestLog {
     metrics: Arc<Metrics>,
     /// Bounds the lines of unauthenticated requests.
     strangers: Throttle,
+    /// Bounds the recorded refusals. A valid token that no rule admits, or that a thief has, must not fill a disk.
+    refusals: RateLimit<Subject>,
 }
 
 /// One line, written on drop. An incomplete request leaves none.
@@ -58,7 +61,9 @@ struct Noted {
 
 impl RequestLog {
     pub(super) fn new(metrics: Arc<Metrics>) -> RequestLog {
-        RequestLog { metrics, strangers: Throttle::new(limits::LOG_STRANGERS_PER_SECOND) }
+        let strangers = Throttle::new(limits::LOG_STRANGERS_PER_SECOND);
+        let refusals = RateLimit::new(limits::RECORDED_REFUSALS, Duration::from_secs(60));
+        RequestLog { metrics, strangers, refusals }
     }
 }
 
@@ -94,11 +99,9 @@ impl LogLine {
         ]);
         fields.extend(self.path.as_deref().map(Field::Path));
         fields.extend(noted.server.as_deref().map(Field::Server));
-        let (mut outcome, mut error, mut bytes) = ("protocol_error", None, 0);
-        if let Some((ending, size)) = noted.ending {
-            (outcome, error) = words(ending);
-            bytes = u64::try_from(size).unwrap_or(u64::MAX);
-        }
+        let (ending, size) = noted.ending.unzip();
+        let (outcome, error) = ending.map_or(("protocol_error", None), words);
+        let bytes = u64::try_from(size.unwrap_or_default()).unwrap_or(u64::MAX);
         fields.extend(noted.call_fields());
         if let Some((method, _)) = noted.call {
             self.log.metrics.called(self.trace.server.clone(), method, outcome);
@@ -106,8 +109,7 @@ impl LogLine {
         }
         // The JSON-RPC error gives the sender the details; the log has one reason for all malformed messages.
         let message = matches!(self.route, Some(Route::Mcp | Route::Message)) && status == 400;
-        let reason = noted.reason.or(error).or(message.then_some("bad_message"));
-        if let Some(reason) = reason {
+        if let Some(reason) = noted.reason.or(error).or(message.then_some("bad_message")) {
             self.log.metrics.refused(reason);
             fields.push(Field::Reason(reason));
         }
@@ -120,8 +122,10 @@ impl LogLine {
         }
         log::info("request", &fields);
         let is_call = noted.call.as_ref().is_some_and(|(method, _)| is_recorded(method));
-        if noted.caller.is_some() && (is_call || matches!(status, 401 | 403 | 429 | 503)) {
-            fields.extend(noted.asked_field());
+        let is_refusal = matches!(status, 401 | 403 | 429 | 503);
+        let has_room = |caller| self.log.refusals.spend_as(caller, clock::monotonic()).is_ok();
+        if noted.caller.as_ref().is_some_and(|caller| is_call || (is_refusal && has_room(caller.subject))) {
+            fields.extend(noted.asked.as_deref().map(Field::Asked));
             audit::record("request", &fields);
         }
     }
@@ -136,15 +140,10 @@ impl Noted {
     }
 
     fn call_fields(&self) -> impl Iterator<Item = Field<'_>> {
-        let (method, target) =
-            self.call.as_ref().map(|(method, target)| (*method, target.as_deref())).unzip();
-        let target = target.flatten().map(Field::Target);
+        let rpc = self.call.as_ref().map(|(method, _)| Field::Rpc(method));
+        let target = self.call.as_ref().and_then(|(_, target)| target.as_deref()).map(Field::Target);
         let arguments = self.arguments.as_deref().map(Field::Arguments);
-        [method.map(Field::Rpc), target, arguments].into_iter().flatten()
-    }
-
-    fn asked_field(&self) -> Option<Field<'_>> {
-        self.asked.as_deref().map(Field::Asked)
+        [rpc, target, arguments].into_iter().flatten()
     }
 }
 
@@ -175,7 +174,8 @@ impl Witness for LogLine {
         noted.call = Some((method, target.map(Into::into)));
         noted.asked = asked.filter(|_| asked != target).map(Into::into);
         noted.arguments = arguments;
-        let fields = noted.caller_fields().chain(noted.call_fields()).chain(noted.asked_field());
+        let asked = noted.asked.as_deref().map(Field::Asked);
+        let fields = noted.caller_fields().chain(noted.call_fields()).chain(asked);
         !is_recorded(method) || audit::begin(fields)
     }
 

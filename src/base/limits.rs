@@ -160,6 +160,8 @@ pub const LOG_BATCH: usize = 64;
 pub const LOG_PATIENCE: Duration = Duration::from_secs(2);
 /// Lines per second for unauthenticated requests. The next line has the number of those that were left out.
 pub const LOG_STRANGERS_PER_SECOND: u32 = 100;
+/// Refusals of one person or service token per minute that the audit log records: enough to see that they happen. The log has all.
+pub const RECORDED_REFUSALS: u32 = 60;
 /// Lines per second about failed writes to the audit log, and about each kind of error of the grants table.
 pub const FAILURES_PER_SECOND: u32 = 1;
 
@@ -352,8 +354,7 @@ pub const DOCUMENT_FETCH: Duration = Duration::from_secs(5);
 pub const DOCUMENT_RESOLVE: Duration = Duration::from_secs(3);
 /// Concurrent fetches of documents; one per sender (an IPv4 address, a /48 of IPv6).
 pub const DOCUMENT_FETCHES: usize = 8;
-/// Concurrent look-ups of documents: those that fetch, and those that wait for another's fetch or for their turn. Each holds a
-/// worker.
+/// Concurrent look-ups of documents: those that fetch, and those that wait for a fetch or for their turn. Each holds a worker.
 pub const DOCUMENT_CALLERS: usize = 40;
 /// Timeout of such a wait: two fetches, one after the other.
 pub const DOCUMENT_WAIT: Duration = Duration::from_secs(10);
@@ -363,8 +364,7 @@ pub const DOCUMENTS: usize = 1000;
 pub const DOCUMENT_LIFETIME: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
 /// The time for which an expired document is used while its host does not answer: an outage of a day locks nobody out.
 pub const DOCUMENT_STALE: Duration = Duration::from_secs(86_400);
-/// Fetches of documents per ten minutes and sender, waits for a fetch that fails included. There is no limit in total, which a few
-/// senders could use up.
+/// Fetches of documents per ten minutes and sender, waits for a failing fetch included. A few senders could use up a limit in total.
 pub const DOCUMENT_LOOKUPS: u32 = 30;
 
 // ---- GitHub ----

@@ -29,10 +29,8 @@ impl Rate {
     /// The time at which the allowance is full again after one more unit at `now`, or the time to wait if it is used up.
     fn spend(self, whole_again: Duration, now: Duration) -> Result<Duration, TooMany> {
         let next = whole_again.max(now).saturating_add(self.step());
-        match next.checked_sub(now.saturating_add(self.per)) {
-            Some(wait) if !wait.is_zero() => Err(TooMany { retry_after: wait.as_secs().saturating_add(1) }),
-            Some(_) | None => Ok(next),
-        }
+        let wait = next.saturating_sub(now.saturating_add(self.per));
+        if wait.is_zero() { Ok(next) } else { Err(TooMany { retry_after: wait.as_secs().saturating_add(1) }) }
     }
 }
 

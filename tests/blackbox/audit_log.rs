@@ -10,6 +10,7 @@ use crate::servers::{ServersFile, operator, peer_entry};
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, Request};
+use crate::support::instant;
 use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::{REDIRECT_URI, in_session, modern};
 
@@ -244,6 +245,35 @@ fn a_known_caller_who_is_refused_is_recorded() {
     let said = ["server", "user", "reason"].map(|member| text(line, member));
     assert_eq!((said, &line["status"]), (["two", "github:583231", "another_server"], &json!(401)));
     assert_eq!(text(&folder.wait_for("login.admitted", 1)[0], "server"), "one");
+}
+
+/// A22: neither a person who is no longer admitted nor a thief of a token that is bound to an address fills the disk with refusals.
+#[test]
+fn refusals_of_one_caller_are_recorded_at_a_limited_rate() {
+    let folder = Folder::new();
+    let file = folder.file("mcp.conf");
+    fs::write(&file, "MCP_ALLOW=user:octocat\n").unwrap();
+    let github = FakeGitHub::start();
+    let server = folder.start(&github, &[("MCP_ALLOW", ""), ("MCP_CONFIG", file.to_str().unwrap())]);
+    let (_, tokens) = server.login();
+    let (status, added) = operator(&server, &["tokens", "add", "bound", "--address", "198.51.100.0/24"]);
+    assert_eq!(status, 0, "{added}");
+    call(&server, &tokens.access, &json!({"name": "Ada"})).expect(200);
+    fs::write(&file, "MCP_ALLOW=user:hubot\n").unwrap();
+    server.signal("-HUP");
+    folder.wait_for("rules.changed", 1);
+    let check = |token: &str, status: u16, reason: &str| {
+        let start = instant();
+        for _ in 0..150 {
+            call(&server, token, &json!({"name": "Ada"})).expect(status);
+        }
+        let recorded = folder.lines().iter().filter(|line| text(line, "reason") == reason).count();
+        let renewed = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
+        assert!((60..=60 + renewed).contains(&recorded), "{reason}: {recorded} with {renewed} renewed");
+    };
+    check(&tokens.access, 401, "not_admitted");
+    check(added.lines().next().unwrap(), 403, "address_not_allowed");
+    assert!(server.log().matches("\"reason\":\"not_admitted\"").count() > 100); // the log has them all
 }
 
 /// The lines go to standard output if the operator configured that, and the log does not.
