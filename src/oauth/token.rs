@@ -84,8 +84,7 @@ impl TokenEndpoint {
         });
         outcome.unwrap_or_else(|error| {
             // The client is not charged for an outage of the table, of GitHub, or of our clock.
-            let is_ours = matches!(error, TokenError::Unavailable | TokenError::UsedUp | TokenError::Clock);
-            if is_ours {
+            if matches!(error, TokenError::Unavailable | TokenError::UsedUp | TokenError::Clock) {
                 return error.answer();
             }
             match self.failures.spend(request.head.peer, self.clock.monotonic()) {
@@ -169,11 +168,12 @@ impl TokenEndpoint {
             let (next, rotated_at) = match rotation(&grant.stage, token.generation, now) {
                 Rotation::Next(generation) => (generation, now),
                 // T10, T11: after a lost answer, or for a parallel refresh, the current generation once more; nothing is written.
-                Rotation::Retry { generation, rotated_at } => {
+                Rotation::Retry { generation, rotated_at } if self.grants.is_good(&grant) => {
                     return Ok(self.issue(&grant, (generation, rotated_at), &scopes, &token.secret));
                 }
                 // T10: another process with the same login gets it as well, once the policy has been asked (T13).
-                Rotation::WithinGrace { generation, rotated_at } => (generation, rotated_at),
+                Rotation::Retry { generation, rotated_at }
+                | Rotation::WithinGrace { generation, rotated_at } => (generation, rotated_at),
                 // Ending the grant takes a place of its own, to revoke GitHub's token: this refresh gives up its.
                 Rotation::Reuse => {
                     drop(place.take());
@@ -187,9 +187,8 @@ impl TokenEndpoint {
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
             // finds no place has consumed nothing.
-            let depends_on_groups =
-                || grant.identity().is_some_and(|identity| depends_on_groups(&access, &identity));
-            if place.is_none() && (rules.policy.has_groups() || depends_on_groups()) {
+            let depends = || grant.identity().is_some_and(|identity| depends_on_groups(&access, &identity));
+            if place.is_none() && (rules.policy.has_groups() || depends()) {
                 place = Some(self.upstreams.refresh_place(&grant).map_err(|_| TokenError::Unavailable)?);
                 continue;
             }
@@ -244,8 +243,8 @@ impl TokenEndpoint {
         place: Option<&RefreshPlace>,
     ) -> Verdict {
         let Some(place) = place else {
-            let named = grant.identity().filter(|identity| policy.names(identity));
-            let named = named.filter(|identity| is_named(access, identity));
+            let named =
+                grant.identity().filter(|identity| policy.names(identity) && is_named(access, identity));
             return named
                 .map_or(Verdict::No, |identity| Verdict::Yes(identity.login, Memberships::default()));
         };
@@ -276,10 +275,8 @@ impl TokenEndpoint {
 
     /// Ends a grant whose code or token shows that it must not go on.
     fn end(&self, id: GrantId, secret: &Secret<[u8; 32]>, reason: &'static str) -> TokenError {
-        match self.upstreams.end_grant(id, secret, reason) {
-            Ok(()) => invalid_grant(reason),
-            Err(error) => error.into(),
-        }
+        let ended = self.upstreams.end_grant(id, secret, reason);
+        ended.map_or_else(TokenError::from, |()| invalid_grant(reason))
     }
 
     /// The pair of tokens of a generation, which was made at `rotated_at`.
