@@ -35,9 +35,6 @@ impl fmt::Display for Group {
 pub struct Memberships(BTreeMap<String, bool>);
 
 impl Memberships {
-    /// Nothing is known.
-    pub const NONE: Memberships = Memberships(BTreeMap::new());
-
     /// Records an answer.
     pub fn note(&mut self, group: &Group, is_member: bool) {
         self.0.insert(group.to_string().to_ascii_lowercase(), is_member);

@@ -14,6 +14,7 @@ use crate::audit;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{GrantId, Principal, UserId};
 use crate::base::lock::Mutex;
+use crate::base::rate::RateLimit;
 use crate::base::{limits, log};
 use crate::store::{self, Expiry, Grant, Grants, Picks, RENEWAL, Stage};
 
@@ -33,6 +34,8 @@ pub struct LiveGrants {
     used: Mutex<HashMap<GrantId, Timestamp>>,
     /// Guards when service tokens that end soon were last looked for, by the monotonic clock.
     warned: Mutex<Duration>,
+    /// Limits the lines about a grant that was ended while it could not be read.
+    unread: RateLimit<GrantId>,
     readings: Readings,
 }
 
@@ -64,7 +67,8 @@ impl LiveGrants {
         let (rules, waiting) = (Mutex::new(Arc::new(rules)), Mutex::default());
         // The start itself warns of those that end soon.
         let (used, warned) = (Mutex::default(), Mutex::new(clock.monotonic()));
-        LiveGrants { table, clock, on_end, rules, waiting, used, warned, readings: Readings::default() }
+        let (unread, readings) = (RateLimit::new(1, limits::ACCESS_TOKEN_LIFETIME), Readings::default());
+        LiveGrants { table, clock, on_end, rules, waiting, used, warned, unread, readings }
     }
 
     /// The current rules. A decision in several steps reads them once.
@@ -118,11 +122,14 @@ impl LiveGrants {
     /// # Errors
     /// [`store::Error`] if the deletion is not durable yet. S3: the grant, its sessions and its streams have ended all the same.
     pub fn end(&self, id: GrantId, reason: &'static str) -> Result<bool, store::Error> {
-        let grant = self.table.get(id).ok().flatten();
-        let deleted = self.table.delete(id);
+        let (known, deleted) = (self.table.get(id), self.table.delete(id));
         (self.on_end)(id);
-        if let (Ok(true) | Err(_), Some(grant)) = (&deleted, grant) {
-            log_ended(&grant, reason);
+        match (known, &deleted) {
+            (Ok(None), _) | (_, Ok(false)) => {}
+            (Ok(Some(grant)), _) => log_ended(&grant, reason),
+            // The later deletion logs nothing. Once, because a client can repeat a revocation that failed.
+            (Err(_), _) if self.unread.spend_as(id, self.clock.monotonic()).is_err() => {}
+            (Err(_), _) => audit::info("grant.ended", &[log::Field::Grant(id), log::Field::Reason(reason)]),
         }
         deleted
     }

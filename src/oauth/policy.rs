@@ -33,8 +33,7 @@ impl Policy {
 
     /// Whether a rule admits this user without regard to groups.
     pub fn names(&self, identity: &Identity) -> bool {
-        let who = who(identity, const { &Memberships::NONE });
-        self.rules.iter().any(|rule| rule.names(who) == Some(true))
+        self.rules.iter().any(|rule| rule.names(who(identity, &Memberships::default())) == Some(true))
     }
 
     /// Whether the policy admits this user, whose token this is. Asks the provider only if no other rule admits them.
@@ -99,12 +98,12 @@ pub(super) fn memberships(
 
 /// Whether the rules of one server name this user whatever their memberships are.
 pub(super) fn is_named(access: &AccessRules, identity: &Identity) -> bool {
-    matches!(access.standing(who(identity, const { &Memberships::NONE })), Standing::Named(_))
+    matches!(access.standing(who(identity, &Memberships::default())), Standing::Named(_))
 }
 
 /// Whether a membership that only GitHub knows decides which rule of one server applies to this user.
 pub(super) fn depends_on_groups(access: &AccessRules, identity: &Identity) -> bool {
-    matches!(access.standing(who(identity, const { &Memberships::NONE })), Standing::Unknown(_))
+    matches!(access.standing(who(identity, &Memberships::default())), Standing::Unknown(_))
 }
 
 /// The rules that the operator may change while the server runs. Immutable: a change replaces them.

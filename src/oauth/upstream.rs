@@ -229,10 +229,9 @@ impl CallersUpstream {
     /// Ends a grant that a new login has to replace. Only deletes it: the call that found out can still be answered, and the next sweep
     /// ends the grant's sessions and streams.
     fn end(&self, grant: &Grant, reason: &'static str) {
-        match self.upstreams.grants.table.delete(grant.id) {
-            Ok(true) => log_ended(grant, reason),
-            Ok(false) => {}
-            Err(error) => error.log(),
+        let deleted = self.upstreams.grants.table.delete(grant.id).inspect_err(store::Error::log);
+        if !matches!(deleted, Ok(false)) {
+            log_ended(grant, reason); // also if the deletion is written later: the grant has ended
         }
     }
 }

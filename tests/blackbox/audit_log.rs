@@ -247,6 +247,32 @@ fn a_known_caller_who_is_refused_is_recorded() {
     assert_eq!(text(&folder.wait_for("login.admitted", 1)[0], "server"), "one");
 }
 
+/// A21: a client ends its grant while the table cannot be read, which does not say whose it is. One line, however often it asks.
+#[test]
+fn a_grant_that_ends_unread_has_a_line() {
+    let folder = Folder::new();
+    let mut server = folder.start(&FakeGitHub::start(), &[]);
+    let (client, tokens) = server.login();
+    assert!(server.stop().success());
+    server.start_again(); // with no grant in its cache
+    let (table, away) = (server.state_dir().join("grants.redb"), server.state_dir().join("away"));
+    if table.exists() {
+        fs::rename(&table, &away).unwrap(); // with a remote store the rest is unaffected
+        server.refresh(&client, &tokens.refresh).expect(503);
+    }
+    let status = if away.exists() { 503 } else { 200 };
+    server.revoke(&client, &tokens.refresh).expect(status);
+    if away.exists() {
+        fs::rename(&away, &table).unwrap();
+        server.wait_for_log("store.recovered");
+    }
+    server.revoke(&client, &tokens.refresh).expect(200);
+    server.refresh(&client, &tokens.refresh).expect(400);
+    let grant = folder.wait_for("login.admitted", 1)[0]["grant"].clone();
+    let [line] = &folder.wait_for("grant.ended", 1)[..] else { panic!("{:?}", folder.lines()) };
+    assert_eq!((&line["grant"], text(line, "reason")), (&grant, "revoked"));
+}
+
 /// A22: neither a person who is no longer admitted nor a thief of a token that is bound to an address fills the disk with refusals.
 #[test]
 fn refusals_of_one_caller_are_recorded_at_a_limited_rate() {

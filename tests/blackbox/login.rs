@@ -250,3 +250,30 @@ fn a_token_that_github_refuses_leads_to_a_new_login() {
     server.wait_for_log("reason=github_token_refused");
     server.login();
 }
+
+/// S3: that grant ends, and is logged, although its deletion cannot be written yet.
+#[test]
+fn a_token_that_github_refuses_is_logged_without_a_table() {
+    let github = FakeGitHub::start();
+    let server = Server::start(&github);
+    let (client, tokens) = server.login();
+    let whoami = || {
+        let request = modern("tools/call", json!({"name": "whoami", "arguments": {}}));
+        request.bearer(&tokens.access).send(server.authority()).unwrap()
+    };
+    whoami().expect(200);
+    let (table, away) = (server.state_dir().join("grants.redb"), server.state_dir().join("away"));
+    if table.exists() {
+        std::fs::rename(&table, &away).unwrap(); // with a remote store the rest is unaffected
+    }
+    github.withdraw();
+    assert_eq!(reply(&whoami())["result"]["isError"], true);
+    whoami().expect(401);
+    if away.exists() {
+        std::fs::rename(&away, &table).unwrap();
+        server.wait_for_log("store.recovered");
+    }
+    server.refresh(&client, &tokens.refresh).expect(400);
+    let log = server.wait_for_log("reason=github_token_refused");
+    assert_eq!(log.matches("grant.ended").count(), 1, "{log}");
+}
