@@ -218,7 +218,9 @@ fn write(level: &str, event: &'static str, fields: &[Field<'_>]) {
 /// otherwise a user could cause the loss of lines about their own actions.
 fn room(event: &str) -> usize {
     match event {
-        "request" | "client.registered" | "consent.given" | "consent.denied" => limits::LOG_LINES / 4 * 3,
+        "request" | "client.registered" | "consent.given" | "consent.denied" | "token.issued" => {
+            limits::LOG_LINES / 4 * 3
+        }
         _ => limits::LOG_LINES,
     }
 }
