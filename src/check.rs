@@ -198,7 +198,7 @@ impl Report {
                 let soon = clock::now().plus(limits::service_token::WARNING).rfc3339();
                 for token in operate::tokens(&files).iter().filter(|token| token.ends <= soon) {
                     let what = format!("the service {} ends at {}", token.login, token.ends);
-                    self.note("warning", &what, store::RENEWAL);
+                    self.note("warning", what.replace(char::is_control, "?"), store::RENEWAL);
                 }
             }
             (_, Some(table)) => {

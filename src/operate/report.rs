@@ -23,7 +23,8 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String
         Format::Human => text(operation, outcome),
         Format::Json => {
             let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
-            json + "\n"
+            // A terminal interprets control characters, of which JSON escapes only some.
+            json.replace(char::is_control, "?") + "\n"
         }
     }
 }
@@ -96,12 +97,14 @@ fn grants_table(grants: &[GrantSummary]) -> String {
     if !names_servers {
         headings[7] = "";
     }
-    let server = |grant: &GrantSummary| if names_servers { visible(&grant.resource) } else { String::new() };
+    let server = |grant: &GrantSummary| if names_servers { grant.resource.clone() } else { String::new() };
     table(headings, grants.iter().map(|grant| grant_row(grant, server(grant))))
 }
 
+/// The cells may be from a compromised server.
 fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let rows: Vec<[String; N]> = std::iter::once(headings.map(str::to_owned)).chain(rows).collect();
+    let rows = std::iter::once(headings.map(str::to_owned)).chain(rows);
+    let rows: Vec<[String; N]> = rows.map(|row| row.map(|cell| visible(&cell))).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
@@ -117,13 +120,13 @@ fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String
 fn server_row(server: &ServerSummary) -> [String; 7] {
     let failure = server.last_failure.as_ref().map(|(when, why)| format!("{when} {why}"));
     [
-        visible(&server.name),
-        visible(&server.path),
-        visible(&server.kind),
+        server.name.clone(),
+        server.path.clone(),
+        server.kind.clone(),
         server.running.to_string(),
         server.restarts.to_string(),
         server.failures.to_string(),
-        visible(failure.as_deref().unwrap_or("-")),
+        failure.unwrap_or_else(|| "-".to_owned()),
     ]
 }
 
@@ -131,12 +134,12 @@ fn token_row(token: &GrantSummary) -> [String; 6] {
     let addresses: Vec<String> = token.addresses.iter().map(ToString::to_string).collect();
     let is_unused = token.last_used == token.created;
     [
-        visible(token.login.trim_start_matches("token:")),
+        token.login.trim_start_matches("token:").to_owned(),
         token.created.clone(),
         token.ends.clone(),
         if is_unused { "-".to_owned() } else { token.last_used.clone() },
         if addresses.is_empty() { "any".to_owned() } else { addresses.join(",") },
-        visible(&token.resource),
+        token.resource.clone(),
     ]
 }
 
@@ -146,7 +149,8 @@ fn added_token(added: &AddedToken) -> String {
     let entry = |url: &str| json!({ "type": "http", "url": url, "headers": { "Authorization": format!("Bearer {token}") } });
     let servers: Map<String, Value> =
         added.servers.iter().map(|(name, url)| (name.clone(), entry(url))).collect();
-    let (token, ends, client) = (visible(token), visible(&added.ends), json!({ "mcpServers": servers }));
+    let (token, ends, client) =
+        (visible(token), visible(&added.ends), visible(&json!({ "mcpServers": servers }).to_string()));
     format!(
         "{token}\n\nThis is the token. It is shown now and never again; it ends at {ends}. For a client:\n\n{client}\n"
     )
@@ -155,26 +159,24 @@ fn added_token(added: &AddedToken) -> String {
 fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {
     let name = if grant.client.name.is_empty() { "-" } else { &grant.client.name };
     let host = grant.client.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
-    let name = name.to_owned() + &host;
     [
         grant.id.to_string(),
         match grant.subject {
-            Subject::User(user) => visible(&format!("{} ({})", grant.login, user.0)),
+            Subject::User(user) => format!("{} ({})", grant.login, user.0),
             Subject::Token(name) => name.to_string(),
         },
         grant.client.fingerprint.as_str().to_owned(),
-        visible(&grant.client.redirect),
+        grant.client.redirect.clone(),
         grant.created.clone(),
         grant.last_used.clone(),
-        visible(&name),
+        name.to_owned() + &host,
         server,
     ]
 }
 
 /// A terminal interprets control characters; registration refuses them, but this does not rely on it.
 pub(super) fn visible(text: &str) -> String {
-    let escape =
-        |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
 }
 

@@ -1,7 +1,7 @@
 //! How outcomes are printed.
 
 use super::*;
-use crate::base::identity::{GrantId, Scopes, TokenName, UserId};
+use crate::base::identity::{ClientFingerprint, GrantId, Scopes, TokenName, UserId};
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::store::GrantClient;
@@ -77,6 +77,30 @@ fn a_name_does_not_command_the_terminal() {
     let text =
         print(&Operation::ListGrants, &Outcome::Grants(vec![summary("o", "a\u{1b}[2J\nb")]), Format::Human);
     assert!(text.ends_with("  a\\u{1b}[2J\\nb\n"), "{text}");
+}
+
+/// Every text may be from a compromised server, with control characters of both sets.
+#[test]
+fn no_cell_commands_the_terminal() {
+    let evil = |text: &str| format!("{text}\u{1b}[31m\u{9b}31m\u{7}");
+    let fingerprint: ClientFingerprint = serde_json::from_value(json!(evil("F"))).unwrap();
+    let mut grant = summary(&evil("login"), &evil("name"));
+    grant.client = GrantClient { fingerprint, host: Some(evil("host")), ..grant.client };
+    (grant.created, grant.last_used, grant.ends) = (evil("C"), evil("L"), evil("E"));
+    let token = GrantSummary { login: evil("token:ci"), resource: evil("u"), ..grant.clone() };
+    let servers = vec![(evil("s"), evil("https://x"))];
+    let added = AddedToken { token: Secret::new(evil("mcp_st_x")), servers, ends: evil("E") };
+    for format in [Format::Human, Format::Json] {
+        for (operation, outcome) in [
+            (Operation::ListGrants, Outcome::Grants(vec![grant.clone(), summary("mona", "")])),
+            (Operation::ListTokens, Outcome::Tokens(vec![token.clone()])),
+            (Operation::ListTokens, Outcome::TokenAdded(added.clone())),
+        ] {
+            let text = print(&operation, &outcome, format);
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+            assert!(format == Format::Human || serde_json::from_str::<Value>(&text).is_ok(), "{text}");
+        }
+    }
 }
 
 #[test]
