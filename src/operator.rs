@@ -278,13 +278,14 @@ impl Operator {
         }
         let fields = [log::Field::Target(&target), log::Field::Count(number(revoked.len()))];
         audit::info("operator.revoked", &fields);
-        match last_error {
-            None => Ok(Outcome::Revoked(revoked)),
-            Some(error) => Err(StartupError::new(format!(
-                "{failed} of {} grants could not be deleted, try again: {error}",
-                ids.len()
-            ))),
-        }
+        let total = ids.len();
+        let why = match last_error {
+            Some(error) => format!("{failed} of {total} grants could not be deleted, try again: {error}"),
+            None if self.parts.grants.takes_writes() => return Ok(Outcome::Revoked(revoked)),
+            // S3: of an earlier attempt, perhaps.
+            None => "the storage refuses writes: a revocation may not be on the disk yet. Try again".into(),
+        };
+        Err(StartupError::new(why))
     }
 
     fn rotate_key(&self) -> Result<Outcome, StartupError> {
@@ -296,9 +297,7 @@ impl Operator {
     }
 
     fn status(&self) -> Result<Outcome, StartupError> {
-        let now = self.parts.clock.now();
-        let grants = self.parts.grants.list().map_err(unreadable)?;
-        let grants = grants.iter().filter(|grant| !grant.is_over(now)).count();
+        let grants = self.list(|_| true)?.len();
         Ok(Outcome::Status { grants, server: self.server().map(|server| (server.look)()) })
     }
 

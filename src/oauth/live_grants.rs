@@ -171,7 +171,8 @@ impl LiveGrants {
             let ended = deleted.iter().filter_map(|id| by_id.get(id));
             ended.for_each(|grant| log_ended(grant, reason));
         }
-        outcome
+        // S3: nor is an ending that is asked for again done before the first one is on the disk.
+        if self.is_ready() { outcome } else { Err(Problem::EndedInMemory) }
     }
 
     /// Refuses the grants that `picks` finds from now on, and ends them when the table can be read. Returns whether there was room

@@ -166,6 +166,24 @@ fn every_deletion_is_tried() {
     assert_eq!(fixture.world.grants.list().unwrap().len(), 1);
 }
 
+/// S3: a grant whose deletion is not on the disk is not listed any more, but neither is its end called done.
+#[test]
+fn a_repeated_revocation_fails_until_it_is_written() {
+    let file = Removable::new();
+    file.table.insert(&grant(1)).unwrap();
+    let fixture = fixture_over(file.table.clone());
+    let revoke = || post(&fixture.operator, r#"{"revoke":"all"}"#);
+    file.fail_once();
+    assert!(revoke().1["error"].as_str().unwrap().starts_with("1 of 1 grants could not be deleted"));
+    for _ in 0..2 {
+        let (status, body) = revoke();
+        let error = body["error"].as_str().unwrap();
+        assert!(status == 503 && error.ends_with("may not be on the disk yet. Try again"), "{error}");
+    }
+    fixture.operator.server().unwrap().oauth.grants.sweep();
+    assert_eq!(revoke(), (200, serde_json::json!({ "revoked": [] })));
+}
+
 /// S3: while the table cannot be read, a server remembers what to end; the operator is told whether it does.
 #[test]
 fn grants_that_cannot_be_looked_up_are_ended_later() {

@@ -65,6 +65,11 @@ impl Removable {
         assert!(self.table.list().is_err());
     }
 
+    /// The next write fails. The table can be read afterwards, and the next sweep writes again.
+    pub(crate) fn fail_once(&self) {
+        self.disk.fail_once();
+    }
+
     /// The next sweep finds the disk again.
     pub(crate) fn put_back(&self) {
         self.disk.take_away(false);

@@ -266,7 +266,7 @@ pub trait Grants: Send + Sync {
     /// Deletes a batch of the grants that `expiry` covers and returns them.
     fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error>;
 
-    /// Whether writes succeed, as far as is known. While they do not, each [`Grants::sweep`] tries one.
+    /// Whether writes succeed, as far as is known, and every deletion is written. While not, each [`Grants::sweep`] tries.
     fn takes_writes(&self) -> bool {
         true
     }

@@ -275,7 +275,7 @@ impl Grants for RedbGrants {
 
     fn takes_writes(&self) -> bool {
         let state = self.state.lock();
-        state.table.is_some() && !state.refuses_writes
+        state.table.is_some() && !state.refuses_writes && state.unwritten_deletions.is_empty()
     }
 
     fn newest(&self) -> Timestamp {

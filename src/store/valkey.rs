@@ -379,7 +379,7 @@ impl Grants for ValkeyGrants {
 
     fn takes_writes(&self) -> bool {
         let state = self.shared.state.lock();
-        !state.refuses_writes && !self.shared.connections.is_away()
+        !state.refuses_writes && state.unwritten_deletions.is_empty() && !self.shared.connections.is_away()
     }
 
     fn spend_login(&self, login: &str) -> Result<bool, Error> {

@@ -142,6 +142,22 @@ fn grants_ended_while_the_table_is_unavailable_stay_ended() {
     }
 }
 
+/// S3: what is ended again after a failed write is not on the disk yet, and the page does not say that it is.
+#[test]
+fn access_that_is_ended_again_is_not_called_ended_before_it_is_written() {
+    let file = crate::store::conformance::Removable::new();
+    let fixture = fake::fixture_over(file.table.clone());
+    Browser::new(&fixture).tokens();
+    let mut visitor = Visitor::signed_in(&fixture);
+    file.fail_once();
+    for _ in 0..3 {
+        assert_eq!(visitor.press("revoke=all").status(), 503);
+        assert_eq!(grants(&fixture).len(), 0);
+    }
+    fixture.server.grants.sweep();
+    assert_eq!(visitor.press("revoke=all").status(), 200);
+}
+
 /// Another person sees none of them, and can end none of them, whatever their form says.
 #[test]
 fn nobody_reaches_the_grants_of_others() {

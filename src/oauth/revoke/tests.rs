@@ -68,3 +68,21 @@ fn foreign_and_unknown_tokens_have_no_effect() {
     assert_eq!(fixture.post("/revoke", &format!("token=x&client_id={confidential}")).status(), 401);
     assert_eq!(fixture.post("/revoke", &format!("client_id={other}")).status(), 400);
 }
+
+/// S3: a revocation that is asked for again is not answered as done while the first one is not on the disk.
+#[test]
+fn a_repeated_revocation_is_acknowledged_once_it_is_written() {
+    let file = crate::store::conformance::Removable::new();
+    let fixture = fake::fixture_over(file.table.clone());
+    let browser = &mut Browser::new(&fixture);
+    let tokens = browser.tokens();
+    let body = format!("token={}&client_id={}", tokens.refresh, browser.client_id);
+    file.take_away();
+    for _ in 0..3 {
+        assert_eq!(fixture.post("/revoke", &body).status(), 503);
+    }
+    file.put_back();
+    fixture.server.grants.sweep();
+    assert_eq!(fixture.post("/revoke", &body).status(), 200);
+    assert_eq!(fixture.grants.list().unwrap().len(), 0);
+}

@@ -18,6 +18,8 @@ use crate::store::{RedbGrants, private};
 pub(crate) struct Disk {
     /// Nothing can be written.
     is_full: Arc<AtomicBool>,
+    /// The next write fails.
+    fails_once: Arc<AtomicBool>,
     /// Nothing can be read either.
     is_gone: Arc<AtomicBool>,
 }
@@ -25,6 +27,10 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn fill(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    pub(crate) fn fail_once(&self) {
+        self.fails_once.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn take_away(&self, is_gone: bool) {
@@ -51,7 +57,8 @@ impl Disk {
 
     fn check_write(&self) -> io::Result<()> {
         self.check_read()?;
-        if self.is_full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        let fails = self.fails_once.swap(false, Ordering::SeqCst) || self.is_full.load(Ordering::SeqCst);
+        if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 }
 

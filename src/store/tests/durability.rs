@@ -267,6 +267,20 @@ fn a_full_disk_refuses_grants_and_keeps_revocations() {
     assert!(open(directory.path()).unwrap().get(grant(2).id).unwrap().is_none());
 }
 
+/// S3: another write that succeeds does not write a deletion that has failed.
+#[test]
+fn a_table_is_ready_once_every_deletion_is_written() {
+    let directory = written();
+    let disk = Disk::default();
+    let table = disk.table(directory.path().join(NAME));
+    disk.fail_once();
+    assert!(matches!(table.delete(grant(2).id), Err(Error::Storage(_))));
+    table.insert(&grant(3)).unwrap();
+    assert!(!table.takes_writes());
+    sweep(&table, NOW).unwrap();
+    assert!(table.takes_writes());
+}
+
 /// S3: a table that cannot be read takes no grants and keeps revocations; when the disk is back, so is the table.
 #[test]
 fn a_lost_disk_takes_no_grants_and_keeps_revocations() {
