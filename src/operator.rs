@@ -290,8 +290,9 @@ impl Operator {
 
     fn rotate_key(&self) -> Result<Outcome, StartupError> {
         let _claim = self.writing.try_lock().ok_or_else(busy)?;
-        let unchanged = |error| StartupError::new(format!("the key was not changed: {error}"));
-        let keys = (self.parts.rotate_key)().map_err(unchanged)?;
+        // The file may have changed nevertheless; then `error` says so.
+        let unused = |error| StartupError::new(format!("no new key is in use: {error}"));
+        let keys = (self.parts.rotate_key)().map_err(unused)?;
         audit::info("operator.key_rotated", &[log::Field::Count(number(keys))]);
         Ok(Outcome::Rotated { keys })
     }

@@ -78,31 +78,24 @@ pub fn create(path: &Path, random: &dyn Random) -> Result<Keyring, StartupError>
 
 /// Puts a new key before the others: first in the file at `path`, then in `keys`, so that nothing is sealed under a key
 /// that a crash would lose. Returns how many keys there are now. Comments are not kept. After an error `keys` are as they
-/// were. Must not run twice at the same time.
+/// were, and so is the file, unless the error says that it was replaced. Must not run twice at the same time.
 pub fn rotate(
     path: &Path,
     keys: &Keyring,
     table: &dyn Grants,
     random: &dyn Random,
 ) -> Result<usize, StartupError> {
-    let new = prepend(path, random)?;
-    let count = new.len();
-    keys.replace(keyring(&new, path)?);
+    let file = private::open_private(path)?.ok_or_else(|| missing(path))?;
+    let mut all = read(file, path)?;
+    keyring(&all, path)?;
+    all.insert(0, Secret::new(random.bytes()));
+    let new = keyring(&all, path)?;
+    private::write_private(path, print(&all).as_bytes())?;
+    keys.replace(new);
     // Without this, a start from whose key file the older keys were removed would refuse the table. If the disk refuses now, that
     // is in the log, and the next start, with all keys, does it.
     let _ = table.adopt_key(keys);
-    Ok(count)
-}
-
-/// Puts a new key before those in the file. On an error the file is as it was.
-fn prepend(path: &Path, random: &dyn Random) -> Result<Vec<Secret<[u8; 32]>>, StartupError> {
-    let file = private::open_private(path)?.ok_or_else(|| missing(path))?;
-    let mut keys = read(file, path)?;
-    keyring(&keys, path)?;
-    keys.insert(0, Secret::new(random.bytes()));
-    keyring(&keys, path)?;
-    private::write_private(path, print(&keys).as_bytes())?;
-    Ok(keys)
+    Ok(all.len())
 }
 
 fn read(file: File, path: &Path) -> Result<Vec<Secret<[u8; 32]>>, StartupError> {

@@ -197,12 +197,17 @@ pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), StartupE
 
 /// Renames a complete file, durably where directories can be synced: [`StateDirectory::sync`].
 pub(super) fn publish(temporary: &Path, path: &Path) -> Result<(), StartupError> {
+    // First: if it cannot be opened, nothing has changed.
+    let directory = File::open(parent(path)).map_err(io_error(parent(path)))?;
     std::fs::rename(temporary, path).map_err(io_error(path))?;
-    match File::open(parent(path)).and_then(|directory| directory.sync_all()) {
+    match directory.sync_all() {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
-        synced => synced.map_err(io_error(parent(path))),
+        synced => synced.map_err(|error| {
+            let path = path.display();
+            StartupError::new(format!("{path} was replaced, but a power failure may undo that: {error}"))
+        }),
     }
 }
 

@@ -128,15 +128,13 @@ pub(super) fn write_version(tables: &mut Tables<'_>) -> Result<(), Error> {
 /// Creates missing tables, and writes the version and the check of the sealing key.
 fn initialize(database: &Database, keys: &Keyring) -> Result<(), Error> {
     let transaction = database.begin_write()?;
-    {
-        let mut tables = Tables::open(&transaction)?;
-        write_version(&mut tables)?;
-        if let Some(check) = key_checks(keys).first() {
-            tables.meta.insert(KEY_CHECK_ENTRY, check.expose().as_slice())?;
-        }
+    let mut tables = Tables::open(&transaction)?;
+    write_version(&mut tables)?;
+    if let Some(check) = key_checks(keys).first() {
+        tables.meta.insert(KEY_CHECK_ENTRY, check.expose().as_slice())?;
     }
-    transaction.commit()?;
-    Ok(())
+    drop(tables); // they borrow the transaction
+    Ok(transaction.commit()?)
 }
 
 /// An entry of `meta`; empty if it is not there.

@@ -148,7 +148,7 @@ fn a_command_that_cannot_be_done_says_why() {
     {
         assert_eq!(run(&server, &["key", "rotate"]).status, 0);
     }
-    check(&["key", "rotate"], "the key was not changed");
+    check(&["key", "rotate"], "no new key is in use");
     server.login();
 }
 

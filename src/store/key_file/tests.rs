@@ -3,11 +3,19 @@ use std::os::unix::fs::PermissionsExt;
 use super::super::redb;
 use super::*;
 use crate::base::random::CountedRandom;
+use crate::store::MemoryGrants;
 use crate::store::fake::TestDirectory;
+use crate::sys;
 
 fn opens(keys: &Keyring, other: &Keyring) -> bool {
     let sealed = other.encrypt(&[b"test"], b"text", &CountedRandom::default());
     keys.decrypt(&[b"test"], &sealed).is_some()
+}
+
+/// Rotates the key of a directory as a server with its keys does. Returns the number of keys.
+fn rotate_in(directory: &StateDirectory, random: &CountedRandom) -> Result<usize, StartupError> {
+    let keys = load_or_create(directory, random).unwrap();
+    rotate(&directory.file(NAME), &keys, &MemoryGrants::default(), random)
 }
 
 #[test]
@@ -39,7 +47,7 @@ fn a_prepended_key_seals_and_the_older_ones_open() {
     let directory = StateDirectory::open(test.path()).unwrap();
     let random = CountedRandom::default();
     let before = load_or_create(&directory, &random).unwrap();
-    assert_eq!(prepend(&directory.file(NAME), &random).unwrap().len(), 2);
+    assert_eq!(rotate_in(&directory, &random).unwrap(), 2);
     let after = load_or_create(&directory, &random).unwrap();
     assert!(opens(&after, &before) && !opens(&before, &after));
 }
@@ -51,11 +59,29 @@ fn a_full_key_file_is_left_as_it_is() {
     let random = CountedRandom::default();
     load_or_create(&directory, &random).unwrap();
     for count in 2..=limits::KEYS {
-        assert_eq!(prepend(&directory.file(NAME), &random).unwrap().len(), count);
+        assert_eq!(rotate_in(&directory, &random).unwrap(), count);
     }
     let text = std::fs::read(directory.file(NAME)).unwrap();
-    let error = prepend(&directory.file(NAME), &random).unwrap_err().to_string();
+    let error = rotate_in(&directory, &random).unwrap_err().to_string();
     assert!(error.contains("must hold from 1 to"), "{error}");
+    assert_eq!(std::fs::read(directory.file(NAME)).unwrap(), text);
+}
+
+/// A rotation that is reported as failed has not changed the file, however often it is tried.
+#[test]
+fn a_directory_that_cannot_be_opened_keeps_its_key() {
+    if sys::effective_user() == 0 {
+        return; // root can open every directory
+    }
+    let test = TestDirectory::new();
+    let directory = StateDirectory::open(test.path()).unwrap();
+    load_or_create(&directory, &CountedRandom::default()).unwrap();
+    let text = std::fs::read(directory.file(NAME)).unwrap();
+    let set_mode = |mode| std::fs::set_permissions(test.path(), PermissionsExt::from_mode(mode)).unwrap();
+    set_mode(0o300);
+    let outcome = rotate_in(&directory, &CountedRandom::default());
+    set_mode(0o700);
+    assert!(outcome.unwrap_err().to_string().contains("Permission denied"));
     assert_eq!(std::fs::read(directory.file(NAME)).unwrap(), text);
 }
 
