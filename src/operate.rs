@@ -34,8 +34,9 @@ pub fn operate(command: &OperatorCommand) -> Result<Outcome, StartupError> {
     let file = store::create_new(path).map_err(failed)?;
     // Root may run this on another user's server, whose answer is untrusted: the copy has a fixed name.
     let copy = command.files.directory.join(operator::COPY);
-    let outcome = perform().and_then(|outcome| store::deliver(&copy, file).map_err(failed).map(|()| outcome));
-    outcome.inspect_err(|_| store::withdraw(path))
+    // Names in the state directory may be the server's: then the file is gone.
+    let deliver = || store::deliver(&copy, file).and_then(|()| path.metadata()).map_err(failed);
+    perform().and_then(|outcome| deliver().map(|_| outcome)).inspect_err(|_| store::withdraw(path))
 }
 
 fn perform(operation: &Operation, files: &StateFiles) -> Result<Outcome, StartupError> {

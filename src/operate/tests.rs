@@ -81,6 +81,25 @@ fn without_a_server_the_key_file_itself_is_changed() {
     assert_eq!(listed(&files).len(), 2);
 }
 
+/// S2: a file whose name the server needs for the making of a copy does not stay, and the command does not say that it does.
+#[test]
+fn a_backup_that_is_not_there_afterwards_has_failed() {
+    let test = TestDirectory::new();
+    let files = written(&test);
+    let back_up = |path: PathBuf| {
+        let (operation, files) = (Operation::BackUp, files.clone());
+        super::operate(&OperatorCommand { operation, files, file: Some(path), format: log::Format::Human })
+    };
+    for name in [operator::COPY, "copy.new"] {
+        let error = back_up(test.path().join(name)).unwrap_err().to_string();
+        assert!(error.contains("Name a file that is not there yet"), "{error}");
+        assert!(!test.path().join(name).exists());
+    }
+    let path = test.path().join("copy.redb");
+    assert_eq!(back_up(path.clone()).unwrap(), Outcome::BackedUp);
+    assert!(path.exists() && !test.path().join(operator::COPY).exists());
+}
+
 /// Under systemd's DynamicUser= only root can do this: root lists, and files that it writes keep the server's owner.
 #[test]
 fn root_works_on_the_state_of_another_user() {

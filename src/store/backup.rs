@@ -11,13 +11,16 @@ use ::redb::{Value, WriteTransaction};
 use super::tables::{BY_END, BY_USER, GRANTS, META};
 use super::{Error, private};
 
-/// Writes a snapshot of the table into a new file at `path`. The table stays in use meanwhile.
+/// Writes a snapshot of the table to `path`, where it is complete when it appears: a command may be taking an earlier one from there.
+/// The table stays in use meanwhile.
 pub(super) fn copy(database: &Database, path: &Path) -> Result<(), Error> {
-    let file = private::create_private(path).map_err(|error| Error::Record(error.to_string()))?;
-    write(database, file).map_err(|error| {
-        let _ = fs::remove_file(path); // a part of a copy is of no use, and the disk may be full
-        // Not `Error::Storage`: the disk that fails need not be the table's.
-        Error::Record(format!("{}: {error}", path.display()))
+    let new = path.with_file_name("copy.new");
+    let file = private::create_private(&new).map_err(|error| Error::Record(error.to_string()))?;
+    let written = write(database, file).map_err(|error| format!("{}: {error}", new.display()));
+    let published = written.and_then(|()| private::publish(&new, path).map_err(|error| error.to_string()));
+    published.map_err(|error| {
+        let _ = fs::remove_file(&new); // a part of a copy is of no use, and the disk may be full
+        Error::Record(error) // not `Error::Storage`: the disk that fails need not be the table's
     })
 }
 
@@ -44,12 +47,14 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
     Ok(())
 }
 
-/// Moves a copy into a new file. Afterwards the copy is gone, also after an error. `InvalidData` if `copy` is not a plain file of ours or
+/// Moves a copy into a new file. The copy loses its name as soon as it is open, so that one that another command has made in the
+/// meantime stays; and it is gone after an error, too. `InvalidData` if `copy` is not a plain file of ours or
 /// of its directory's owner: the process that made it could otherwise have root read any file.
 pub fn deliver(copy: &Path, mut file: File) -> io::Result<()> {
-    let written = private::open_copy(copy).and_then(|mut from| io::copy(&mut from, &mut file));
-    let removed = fs::remove_file(copy);
-    written.and_then(|_| file.sync_all()).and(removed)
+    let from = private::open_copy(copy);
+    fs::remove_file(copy)?;
+    io::copy(&mut from?, &mut file)?;
+    file.sync_all()
 }
 
 /// Removes a file into which nothing, or a part, was delivered.

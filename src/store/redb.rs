@@ -188,9 +188,8 @@ impl Grants for RedbGrants {
             let transaction = table.database.begin_read()?;
             load(&transaction.open_table(GRANTS)?, key(id))
         })?;
-        let Some(grant) = grant.map(Arc::new) else { return Ok(None) };
-        self.state.lock().cache.fill(&grant, start);
-        Ok(Some(grant))
+        let grant = grant.map(Arc::new).inspect(|grant| self.state.lock().cache.fill(grant, start));
+        Ok(grant)
     }
 
     fn update(&self, grant: &Grant) -> Result<(), Error> {
