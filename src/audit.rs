@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,31 +95,38 @@ fn current() -> Option<Arc<AuditLog>> {
 /// Opens the audit log that `options` name, if any, for the rest of the process. `keys` are for the hash of arguments.
 pub fn open(options: &AuditOptions, keys: &Arc<Keyring>) -> Result<(), StartupError> {
     let Some(path) = &options.path else { return Ok(()) };
-    let out = open_file(path, true).map_err(|error| unusable(path, &error))?;
+    let out = open_file(path, OpenOptions::new().create(true)).map_err(|error| unusable(path, &error))?;
     let keys = options.hashes_arguments.then(|| Arc::clone(keys));
-    install(AuditLog { is_required: options.is_required, keys, ..AuditLog::new(path, out) });
+    let log = AuditLog { is_required: options.is_required, keys, ..AuditLog::new(path, out) };
+    *CURRENT.lock() = Some(Arc::new(log));
     Ok(())
 }
 
 /// Opens the file that a server has created, for an operator's command without a server. A new file would have the wrong owner.
+/// The command may be root's: unless only root can write to the directory, a link there may be the server's, to any file.
 pub fn open_existing(path: &Path) -> Result<(), StartupError> {
-    if let Some(out) = existing(path)? {
-        install(AuditLog::new(path, out));
+    let directory = path.parent().and_then(|parent| parent.metadata().ok());
+    let is_roots = directory.is_some_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0);
+    let flags = if is_roots { 0 } else { libc::O_NOFOLLOW };
+    let Some(out) = existing_with(path, OpenOptions::new().custom_flags(flags))? else { return Ok(()) };
+    if !is_roots && out.to.metadata().is_ok_and(|found| found.nlink() > 1) {
+        return Err(unusable(path, &io::Error::other("it is a link")));
     }
+    *CURRENT.lock() = Some(Arc::new(AuditLog::new(path, out)));
     Ok(())
 }
 
 /// The existing file, opened for appending, if there is one. Changes nothing.
 pub fn existing(path: &Path) -> Result<Option<Appender<File>>, StartupError> {
-    match open_file(path, false) {
+    existing_with(path, &mut OpenOptions::new())
+}
+
+fn existing_with(path: &Path, options: &mut OpenOptions) -> Result<Option<Appender<File>>, StartupError> {
+    match open_file(path, options) {
         Ok(out) => Ok(Some(out)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unusable(path, &error)),
     }
-}
-
-fn install(log: AuditLog) {
-    *CURRENT.lock() = Some(Arc::new(log));
 }
 
 fn unusable(path: &Path, error: &io::Error) -> StartupError {
@@ -127,12 +134,12 @@ fn unusable(path: &Path, error: &io::Error) -> StartupError {
 }
 
 /// A new file can be read by its owner only. The mode of an existing one is the operator's choice.
-fn open_file(path: &Path, creates: bool) -> io::Result<Appender<File>> {
+fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<Appender<File>> {
     let mut rest = Vec::new();
     let to = if path == Path::new(STANDARD_OUTPUT) {
         File::from(io::stdout().as_fd().try_clone_to_owned()?)
     } else {
-        let file = OpenOptions::new().read(true).append(true).create(creates).mode(0o600).open(path)?;
+        let file = options.read(true).append(true).mode(0o600).open(path)?;
         let found = file.metadata()?;
         // Non-blocking: calls must not wait for the reader of a pipe.
         if !found.is_file() && !found.file_type().is_char_device() {
@@ -193,10 +200,8 @@ pub fn begin<'a>(fields: impl Iterator<Item = Field<'a>>) -> bool {
 /// The number of lines by outcome, if there is an audit log.
 pub fn counts() -> Option<[(&'static str, u64); 2]> {
     let audit = current()?;
-    Some(
-        [("written", &audit.written), ("failed", &audit.failed)]
-            .map(|(word, count)| (word, count.load(Ordering::Relaxed))),
-    )
+    let counts = [("written", &audit.written), ("failed", &audit.failed)];
+    Some(counts.map(|(word, count)| (word, count.load(Ordering::Relaxed))))
 }
 
 /// The keyed hash of a JSON value, if hashes are enabled.
@@ -224,7 +229,7 @@ impl AuditLog {
     }
 
     fn reopen(&self) {
-        match open_file(&self.path, true) {
+        match open_file(&self.path, OpenOptions::new().create(true)) {
             Ok(mut new) => {
                 let mut out = self.out.lock();
                 let is_cut = out.finish().is_err();
@@ -275,11 +280,7 @@ impl AuditLog {
 impl<W: Write> Appender<W> {
     /// Appends a line. If a full disk takes only a part of it, the rest is written later, before any other line.
     fn append(&mut self, line: &str) -> io::Result<()> {
-        let begun = self.begin(line);
-        if begun.is_err() {
-            self.lost = self.lost.saturating_add(1);
-        }
-        begun?;
+        self.begin(line).inspect_err(|_| self.lost = self.lost.saturating_add(1))?;
         self.finish()
     }
 

@@ -34,7 +34,7 @@ fn read(path: &Path) -> Vec<Value> {
 }
 
 fn opened(path: &Path) -> AuditLog {
-    AuditLog::new(path, open_file(path, true).unwrap())
+    AuditLog::new(path, open_file(path, OpenOptions::new().create(true)).unwrap())
 }
 
 fn count(number: u64) -> [Field<'static>; 1] {
@@ -72,6 +72,20 @@ fn a_directory_is_refused_and_a_check_does_not_create_a_missing_file() {
     let file = TestFile::new("missing");
     assert!(existing(&file.0).unwrap().is_none() && !file.0.exists());
     assert!(existing(Path::new("/dev/full")).unwrap().is_some());
+}
+
+/// A command of root's appends to no file that the server has chosen by a link in a directory of its own. A start follows the link: it may be
+/// the operator's.
+#[test]
+fn a_command_follows_no_link_in_a_directory_that_others_can_write_to() {
+    let (secret, link) = (TestFile::new("secret"), TestFile::new("link"));
+    std::fs::write(&secret.0, "secret\n").unwrap();
+    std::os::unix::fs::symlink(&secret.0, &link.0).unwrap();
+    assert!(open_existing(&link.0).unwrap_err().to_string().contains("symbolic links"));
+    assert!(existing(&link.0).unwrap().is_some());
+    std::fs::remove_file(&link.0).unwrap();
+    std::fs::hard_link(&secret.0, &link.0).unwrap();
+    assert!(open_existing(&link.0).unwrap_err().to_string().contains("it is a link"));
 }
 
 /// A23: the next line does not continue a line that a power failure has cut.
