@@ -105,7 +105,8 @@ pub(super) fn get(core: &Core, inbound: &Inbound) -> Result<Response, Refusal> {
     let session = find_session(core, inbound)?;
     let open = core.open_stream(&inbound.principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
     let last_event_id = inbound.head.headers.one("last-event-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
-    Ok(Response::new(200).stream(session.read(last_event_id, open)))
+    let body = session.read(last_event_id, open).ok_or(Refusal::UNKNOWN_EVENT)?;
+    Ok(Response::new(200).stream(body))
 }
 
 fn id_of(message: &Message) -> Option<&RequestId> {
@@ -119,6 +120,7 @@ pub(super) struct Refusal(u16, i64, &'static str);
 impl Refusal {
     const DUPLICATE_HEADER: Refusal = Refusal(400, Error::INVALID_REQUEST, "A header stands twice");
     const UNKNOWN_VERSION: Refusal = Refusal(400, Error::INVALID_REQUEST, "Unsupported MCP-Protocol-Version");
+    const UNKNOWN_EVENT: Refusal = Refusal(400, Error::INVALID_REQUEST, "The stream is no longer kept");
     const NO_SESSION: Refusal =
         Refusal(400, Error::INVALID_REQUEST, "Mcp-Session-Id is missing: initialize first");
     pub(super) const UNKNOWN_SESSION: Refusal = Refusal(404, Error::SESSION_NOT_FOUND, "Session not found");

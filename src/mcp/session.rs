@@ -246,19 +246,17 @@ impl Session {
         }
     }
 
-    /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id of another
-    /// session or incarnation gets the standalone stream, and no events of the other session (M8).
-    pub(super) fn read(&self, last_event_id: Option<&str>, open: OpenStream) -> Stream {
+    /// The body of a GET: the stream of `Last-Event-ID` after that event, or the standalone one. An id of the standalone stream of
+    /// another session or incarnation replays nothing (M8). `None`: the stream of a call, which is not kept. Its client may be
+    /// reading the standalone stream, too: given that instead, it would open the two again by turns, for ever.
+    pub(super) fn read(&self, last_event_id: Option<&str>, open: OpenStream) -> Option<Stream> {
         let event = last_event_id.and_then(parse_event_id);
-        let event = event.filter(|(incarnation, ..)| *incarnation == self.start.incarnation);
-        let found = event.and_then(|(_, number, after)| {
-            let is_it = |events: &Arc<EventStream>| events.number() == Some(number);
-            Some((self.streams().into_iter().find(is_it)?, after))
-        });
-        match found {
-            Some((events, after)) => events.attach(Some(after), Some(open)),
-            None => self.standalone.attach(None, Some(open)),
-        }
+        let ours = event.filter(|(incarnation, ..)| *incarnation == self.start.incarnation);
+        let events = match event {
+            Some((_, STANDALONE, _)) | None => Arc::clone(&self.standalone),
+            Some(_) => self.state.lock().streams.get(&ours?.1).cloned()?,
+        };
+        Some(events.attach(ours.map(|(.., after)| after), Some(open)))
     }
 
     fn streams(&self) -> Vec<Arc<EventStream>> {
