@@ -76,11 +76,8 @@ impl Calls {
     /// Ends calls that have run for too long, and those whose answer has had no reader for as long as it could be resumed.
     pub(super) fn sweep(&self, now: Duration) {
         for (started, exchange) in self.all() {
-            // A task has a lifetime of its own, and no reader.
-            if exchange.task().is_some() {
-                continue;
-            }
-            if now.saturating_sub(started) >= limits::CALL {
+            // A task has a lifetime of its own.
+            if exchange.task().is_none() && now.saturating_sub(started) >= limits::CALL {
                 exchange.give_up("The call took too long");
             } else if exchange.is_abandoned(now) {
                 exchange.give_up("Nobody read the answer");
@@ -88,11 +85,11 @@ impl Calls {
         }
     }
 
-    /// Cancels every call of these owners.
-    pub(super) fn cancel_where(&self, is_meant: impl Fn(&Owner) -> bool) {
+    /// Ends every call of these owners.
+    pub(super) fn end_where(&self, is_meant: impl Fn(&Owner) -> bool) {
         let mut calls = self.all();
         calls.retain(|(_, exchange)| is_meant(&Owner::from(&exchange.call.principal)));
-        calls.iter().for_each(|(_, exchange)| exchange.cancelled().trip());
+        calls.iter().for_each(|(_, exchange)| exchange.give_up("The login or service token has ended"));
     }
 
     /// Ends every call with an error with this text, and refuses further ones.

@@ -15,7 +15,7 @@ impl Mcp {
     pub fn end_grant(&self, grant: GrantId, server: Option<&str>) {
         let is_there = |owner: &Owner| server.is_none_or(|server| *owner.server == *server);
         let is_meant = |owner: &Owner| owner.grant == grant && is_there(owner);
-        self.0.calls.cancel_where(is_meant);
+        self.0.calls.end_where(is_meant);
         self.0.settings.backend.end_grant(grant);
         self.0.tasks.end_where(|task| is_meant(task.owner()));
         self.0.subscribers.sessions.end_where(|session| is_meant(session.owner()));

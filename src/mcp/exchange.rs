@@ -222,9 +222,11 @@ impl Exchange {
         self.end(Err(error.into()), Some(access::CLOSED));
     }
 
-    /// Ends the call with an error with this text, and cancels its handler.
+    /// Ends the call with an error with this text, or the task that it has become, and cancels its handler. Nothing more is sent, even
+    /// if the handler goes on.
     pub(super) fn give_up(&self, why: &'static str) {
         let error = Error::new(Error::INTERNAL, why);
+        self.task().into_iter().for_each(|task| task.end());
         self.end(Err(error.into()), Some(CallOutcome::Cancelled));
         self.call.cancel.trip();
     }

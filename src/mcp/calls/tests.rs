@@ -94,7 +94,7 @@ fn a_grants_end_cancels_its_calls_only() {
     let (mine, other) = (CancelToken::new(), CancelToken::new());
     let running = [exchange(1, &mine), exchange(2, &other)];
     let _permits = running.each_ref().map(|exchange| calls.begin(exchange, Duration::ZERO));
-    calls.cancel_where(|owner| owner.grant == fake::principal(1).grant);
+    calls.end_where(|owner| owner.grant == fake::principal(1).grant);
     assert!(mine.is_tripped());
     assert!(!other.is_tripped());
 }

@@ -116,6 +116,31 @@ fn a_panicking_cancel_action_does_not_stop_the_end_of_a_grant() {
     assert!(stream.has_ended());
 }
 
+/// T17: a handler may ignore its cancellation. The holder of the ended token gets nothing of what it still sends.
+#[test]
+fn the_stream_of_a_call_ends_with_its_grant() {
+    let contexts = Arc::new(crate::base::lock::Mutex::new(Vec::new()));
+    let kept = Arc::clone(&contexts);
+    let endpoint = acting(move |context| {
+        context.log(Level::Alert, &"started");
+        kept.lock().push(context);
+    });
+    let session = endpoint.session();
+    let legacy = post(&call(1, "a", json!({}))).with("Mcp-Session-Id", &session);
+    for request in [legacy, call_of_a_task()] {
+        let events = endpoint.send(request).events();
+        assert_eq!(events.json()["params"]["data"], "started");
+        endpoint.mcp.end_grant(principal(1).grant, None);
+        let context = contexts.lock().pop().unwrap();
+        assert!(context.cancel().is_tripped());
+        context.log(Level::Alert, &"secret");
+        assert_eq!(events.json()["error"]["message"], "The login or service token has ended");
+        assert_eq!(events.next(), None);
+        context.complete(Ok(Reply::default()));
+    }
+    assert_eq!(endpoint.mcp.counts(), Counts::default());
+}
+
 /// The door drops a stream that has ended, and its token with it.
 #[test]
 fn a_client_that_has_read_the_result_cancels_nothing() {
