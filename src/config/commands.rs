@@ -117,7 +117,7 @@ pub(super) const COMMANDS: &[Command] = &[
     command(&["grants", "list"], "", Action::Operate(|_| Ok(Operation::ListGrants)))
         .help("list the grants: which person let which client in, and when it was last used"),
     command(&["grants", "revoke"], SELECTION, Action::Operate(revoke)).help(
-        "end one grant, those of a person or a client, or all, with their tokens, sessions and streams",
+        "end one grant, those of a person (github:NUMBER if the number is also a login) or a client, or all, with their tokens, sessions and streams",
     ),
     command(&["tokens", "add"], "NAME [--server NAME]... [--days 90] [--address NETWORK]...", Action::Operate(add_token)).help(
         "make a service token for a client that cannot log in, for the servers named here if there are several; print it once, with \
@@ -379,7 +379,7 @@ fn forget(line: &CommandLine) -> Result<Operation, StartupError> {
     };
     let subject = user.map(|person| match (TokenName::try_from(person.clone()), self::user(person)) {
         (Ok(token), _) => Ok(Subject::Token(token)),
-        (Err(_), Ok(Selection::User(id))) => Ok(Subject::User(id)),
+        (Err(_), Ok(Selection::User(id) | Selection::Number(id))) => Ok(Subject::User(id)),
         (Err(_), Ok(_) | Err(_)) => Err(unusable(
             "a person is the number in the USER column of `grants list`, and a service token is token:NAME",
         )),
@@ -408,14 +408,12 @@ fn grant(text: &str) -> Result<Selection, &'static str> {
     id.map_err(|_| "a grant's ID is the first column of `grants list`")
 }
 
-/// A person's number, bare or as the log has it, or else their login.
+/// A person's number, bare or as the log has it, or else their login. Numbers begin with no zero, logins of digits may.
 fn user(text: &str) -> Result<Selection, &'static str> {
     let number = text.strip_prefix("github:").unwrap_or(text);
-    if number.bytes().all(|b| b.is_ascii_digit()) {
-        return number
-            .parse()
-            .map(|id| Selection::User(UserId(id)))
-            .map_err(|_| "an account's number has 1 to 19 digits");
+    if number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0') {
+        let id = number.parse().map(UserId).map_err(|_| "an account's number has 1 to 19 digits")?;
+        return Ok(if number == text { Selection::Number(id) } else { Selection::User(id) });
     }
     values::login(text).map(Selection::Login)
 }

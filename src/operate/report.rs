@@ -1,6 +1,6 @@
 //! Formatting of an outcome as text or JSON.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::base::identity::Subject;
 use crate::base::log::Format;
@@ -14,6 +14,8 @@ const GRANTS: [&str; 8] =
 const SERVERS: [&str; 7] = ["NAME", "PATH", "KIND", "RUNNING", "RESTARTS", "FAILURES", "LAST FAILURE"];
 
 const TOKENS: [&str; 6] = ["NAME", "MADE", "ENDS", "LAST USED", "ADDRESSES", "SERVERS"];
+
+const NUMBER: &str = "A number that is also the login of another person is written as github:NUMBER.\n";
 
 const NONE: &str = "There are no grants.\n";
 
@@ -56,7 +58,8 @@ fn text(operation: &Operation, outcome: &Outcome) -> String {
         Outcome::Revoked(_) if missed(operation, outcome) => {
             let is_token = matches!(operation, Operation::Revoke(Selection::Token(_)));
             let list = if is_token { "tokens list" } else { "grants list" };
-            format!("Nothing matches, and nothing was revoked: see `{list}`.\n")
+            let more = if matches!(operation, Operation::Revoke(Selection::Number(_))) { NUMBER } else { "" };
+            format!("Nothing matches, and nothing was revoked: see `{list}`.\n{more}")
         }
         Outcome::Revoked(ids) if ids.is_empty() => NONE.to_owned(),
         Outcome::Revoked(ids) => {
@@ -147,8 +150,7 @@ fn token_row(token: &GrantSummary) -> [String; 6] {
 fn added_token(added: &AddedToken) -> String {
     let token = added.token.expose();
     let entry = |url: &str| json!({ "type": "http", "url": url, "headers": { "Authorization": format!("Bearer {token}") } });
-    let servers: Map<String, Value> =
-        added.servers.iter().map(|(name, url)| (name.clone(), entry(url))).collect();
+    let servers: Value = added.servers.iter().map(|(name, url)| (name.clone(), entry(url))).collect();
     let (token, ends, client) =
         (visible(token), visible(&added.ends), visible(&json!({ "mcpServers": servers }).to_string()));
     format!(
@@ -176,8 +178,7 @@ fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {
 
 /// A terminal interprets control characters; registration refuses them, but this does not rely on it.
 pub(super) fn visible(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
 }
 
 #[cfg(test)]

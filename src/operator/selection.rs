@@ -15,6 +15,8 @@ use crate::store::Grant;
 pub enum Selection {
     Grant(GrantId),
     User(UserId),
+    /// The user with this number, unless another user had it as a login: the operator may mean either.
+    Number(UserId),
     /// Grants of users who had this login, in any case, when they logged in. If such a user was renamed since, the grants under
     /// the other login are included: they belong to the same number.
     Login(String),
@@ -27,22 +29,21 @@ pub enum Selection {
 impl Selection {
     /// The ids of the selected grants.
     pub(super) fn of(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
-        let had_login = |login: &str| -> BTreeSet<UserId> {
-            let theirs = grants.iter().filter(|grant| grant.login.eq_ignore_ascii_case(login));
-            theirs.filter_map(|grant| grant.subject.user()).collect()
+        let login = match self {
+            Selection::Login(login) => login.clone(),
+            Selection::Number(user) => user.0.to_string(),
+            Selection::Grant(_) | Selection::User(_) | Selection::Client(_) => String::new(),
+            Selection::Token(_) | Selection::All => String::new(),
         };
-        let users = match self {
-            Selection::Login(login) => had_login(login),
-            Selection::User(user) => BTreeSet::from([*user]),
-            Selection::Grant(_) | Selection::Client(_) | Selection::Token(_) | Selection::All => {
-                BTreeSet::new()
-            }
-        };
+        let had_login = grants.iter().filter(|grant| grant.login.eq_ignore_ascii_case(&login));
+        let users: BTreeSet<UserId> = had_login.filter_map(|grant| grant.subject.user()).collect();
         let meant = |grant: &&Arc<Grant>| match self {
             Selection::Grant(id) => grant.id == *id,
-            Selection::User(_) | Selection::Login(_) => {
-                grant.subject.user().is_some_and(|user| users.contains(&user))
+            Selection::User(user) => grant.subject == Subject::User(*user),
+            Selection::Number(user) => {
+                grant.subject == Subject::User(*user) && users.iter().all(|other| other == user)
             }
+            Selection::Login(_) => grant.subject.user().is_some_and(|user| users.contains(&user)),
             Selection::Client(client) => grant.client.fingerprint == *client,
             Selection::Token(name) => grant.subject == Subject::Token(*name),
             Selection::All => true,
@@ -56,7 +57,7 @@ impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Selection::Grant(id) => write!(f, "grant:{id}"),
-            Selection::User(user) => user.fmt(f),
+            Selection::User(user) | Selection::Number(user) => user.fmt(f),
             Selection::Login(login) => write!(f, "user:{login}"),
             Selection::Client(client) => write!(f, "client:{}", client.as_str()),
             Selection::Token(name) => name.fmt(f),

@@ -133,6 +133,7 @@ fn a_selection_ends_exactly_the_grants_it_names() {
     check(Selection::Grant(id(1)), &[1]);
     check(Selection::Grant(id(9)), &[]);
     check(Selection::User(UserId(2)), &[2, 3]);
+    check(Selection::Number(UserId(2)), &[2, 3]);
     check(Selection::Login("OCTOCAT".to_owned()), &[1]);
     // A login of the past or the present means the account, under whatever name it let a program in.
     check(Selection::Login("mona".to_owned()), &[2, 3]);
@@ -140,6 +141,20 @@ fn a_selection_ends_exactly_the_grants_it_names() {
     check(Selection::Client(ClientFingerprint::of("client")), &[1, 2, 3, 4]);
     check(Selection::Client(ClientFingerprint::of("other")), &[]);
     check(Selection::All, &[1, 2, 3, 4]);
+}
+
+/// A1: digits alone are refused if they are the number of one person and the login of another.
+#[test]
+fn a_number_that_is_also_a_login_is_refused() {
+    let check = |selection: Selection, expected: &[u64]| {
+        let fixture = fixture(&[(2, "mona"), (3, "2"), (4, "4")]);
+        let outcome = fixture.operator.perform(&Operation::Revoke(selection)).unwrap();
+        assert_eq!(outcome, Outcome::Revoked(expected.iter().copied().map(id).collect()));
+    };
+    check(Selection::Number(UserId(2)), &[]);
+    check(Selection::User(UserId(2)), &[1]);
+    check(Selection::Number(UserId(3)), &[2]);
+    check(Selection::Number(UserId(4)), &[3]);
 }
 
 /// A23: in the words that the log has for the same things elsewhere.

@@ -23,7 +23,8 @@ fn commands_say_what_the_operator_wants() {
     let hyphens = GrantId::try_from("--user---------------A".to_owned()).unwrap();
     check(&["grants", "revoke", "--user---------------A"], revoke(Selection::Grant(hyphens)));
     check(&["grants", "revoke", "--user", "octocat"], revoke(Selection::Login("octocat".to_owned())));
-    check(&["grants", "revoke", "--user=583231"], revoke(Selection::User(UserId(583_231))));
+    check(&["grants", "revoke", "--user=583231"], revoke(Selection::Number(UserId(583_231))));
+    check(&["grants", "revoke", "--user=0583231"], revoke(Selection::Login("0583231".to_owned())));
     check(&["grants", "revoke", "--user", "github:583231"], revoke(Selection::User(UserId(583_231))));
     check(&["grants", "revoke", "--client", client.as_str()], revoke(Selection::Client(client.clone())));
     check(&["grants", "revoke", "--all"], revoke(Selection::All));

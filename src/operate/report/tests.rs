@@ -124,6 +124,8 @@ fn a_revocation_that_matches_nothing_is_reported() {
         assert_eq!((missed(&operation, &outcome), text.lines().next()), expected);
     };
     let nobody = Selection::Login("nobody".to_owned());
+    let number = Operation::Revoke(Selection::Number(UserId(7)));
+    assert!(print(&number, &Outcome::Revoked(Vec::new()), Format::Human).contains("github:NUMBER"));
     check(nobody, &[], (true, Some("Nothing matches, and nothing was revoked: see `grants list`.")));
     let token = Selection::Token(TokenName::parse("nobody").unwrap());
     check(token, &[], (true, Some("Nothing matches, and nothing was revoked: see `tokens list`.")));
