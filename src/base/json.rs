@@ -290,5 +290,33 @@ impl<'de> Visitor<'de> for Strict<'_> {
 #[derive(Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
+/// An array of no more than `MOST` elements: their list may be larger than the text.
+#[derive(Debug)]
+pub struct AtMost<T, const MOST: usize>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for AtMost<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(AtMost(Vec::new()))
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for AtMost<T, MOST> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut array: A) -> Result<Self, A::Error> {
+        while let Some(element) = array.next_element()? {
+            if self.0.len() >= MOST {
+                return Err(de::Error::custom("too many elements"));
+            }
+            self.0.push(element);
+        }
+        Ok(self)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::message::{self, ClientInfo};
 use super::peer::{Peer, Requester, Settled};
 use super::unavailable::Unavailable;
-use crate::base::limits;
 use crate::base::lock::Mutex;
+use crate::base::{json, limits};
 use crate::mcp::{self, Description, Era, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
 
 /// A peer's description of itself.
@@ -155,7 +155,13 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
 
 /// Reads a result, of bounded size because it is kept for each caller.
 fn read(result: &RawValue) -> Result<Members, Unavailable> {
-    let is_short = result.get().len() <= limits::bridge::GREETING_BYTES;
+    const RULES: json::Rules = json::Rules {
+        depth: limits::JSON_DEPTH,
+        values: limits::bridge::GREETING_VALUES,
+        is_forbidden: |_| false,
+    };
+    let is_short =
+        result.get().len() <= limits::bridge::GREETING_BYTES && json::check(result.get(), RULES).is_ok();
     let result = is_short.then(|| serde_json::from_str(result.get()).ok()).flatten();
     result.ok_or(Unavailable::Unreadable)
 }

@@ -11,14 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
-use serde_json::Value;
 use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::message::{self, OutgoingMessage};
 use super::transport::{Launcher, ProgramEnd, Receiver, Transport, Undelivered};
 use super::upstream::Upstream;
-use super::upstream_answer::{answers, error_body, read};
+use super::upstream_answer::{answer, error_body, read};
 use super::upstream_error::UpstreamError;
 use super::upstream_exchanges::OpenExchanges;
 use crate::base::identity::Principal;
@@ -250,14 +249,13 @@ impl HttpSession {
 
     /// Passes a message to the receiver; returns whether it is the answer to this request.
     fn take(&self, message: &OutgoingMessage, id: u64, text: &str) -> bool {
-        let is_answer = answers(text, id);
-        if is_answer && message.is_initialize() {
-            let answer: Value = serde_json::from_str(text).unwrap_or_default();
-            let version = answer.pointer("/result/protocolVersion").and_then(Value::as_str);
-            self.state.lock().version = version.map(str::to_owned);
+        let answer = answer(text, id);
+        if let Some(answer) = answer.filter(|_| message.is_initialize()) {
+            let version = answer.ok().and_then(|result| message::member(result, "protocolVersion"));
+            self.state.lock().version = version;
         }
         self.receiver.receive(text);
-        is_answer
+        answer.is_some()
     }
 
     /// Starts a new session unless another request has done so. The upstream's process may have been replaced.
@@ -338,7 +336,7 @@ impl HttpSession {
         }
         let status = response.status();
         let body = error_body(response);
-        let is_answer = message.request.is_some_and(|id| answers(&body, id));
+        let is_answer = message.request.is_some_and(|id| answer(&body, id).is_some());
         // 404 means that the session is over. Some servers answer 400, and have not processed the message either.
         let is_lost = status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && !is_answer);
         if state.id.is_some() && is_lost {

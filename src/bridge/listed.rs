@@ -4,14 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::base::identity::GrantId;
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::mcp::{Mirrored, Operation, Reply, ToolRules, is_read_only};
+use crate::mcp::{ListEntry, Mirrored, Operation, Reply, ToolRules};
 
 /// The lists of one server as read by each grant: grants may have different instances with different lists.
 #[derive(Default)]
@@ -63,15 +61,6 @@ fn bytes(name: &str, rules: Option<&ToolRules>) -> usize {
 impl Listed {
     /// Records the entries of a list that this grant reads.
     pub(super) fn note(&self, grant: GrantId, operation: Operation, reply: &Reply) {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct ListedItem {
-            name: String,
-            #[serde(default)]
-            input_schema: Option<Box<RawValue>>,
-            #[serde(default)]
-            annotations: Value,
-        }
         let (member, of_call) = match operation {
             Operation::ListTools => ("tools", Operation::CallTool),
             Operation::ListPrompts => ("prompts", Operation::GetPrompt),
@@ -82,15 +71,14 @@ impl Listed {
             | Operation::ReadResource
             | Operation::Complete => return,
         };
-        let Ok(Some(items)) = reply.read::<Vec<Box<RawValue>>>(member) else { return };
-        let items = items.iter().filter_map(|item| serde_json::from_str::<ListedItem>(item.get()).ok());
+        let Ok(Some(entries)) = reply.entries(member) else { return };
         let changes = self.changes(grant);
-        for ListedItem { name, input_schema, annotations } in items {
-            let mirrored =
-                input_schema.as_deref().and_then(mirrored).filter(|_| of_call == Operation::CallTool);
-            let rules = mirrored.map(|mirrored| Arc::new(ToolRules { mirrored, ..ToolRules::default() }));
-            if name.len() <= limits::bridge::NAME_BYTES {
-                let item = Item { rules, is_read_only: is_read_only(&annotations), changes };
+        for entry in entries.iter().filter_map(|entry| ListEntry::read(entry)) {
+            let schema = entry.input_schema.filter(|_| of_call == Operation::CallTool);
+            let rules = schema.and_then(mirrored);
+            let rules = rules.map(|mirrored| Arc::new(ToolRules { mirrored, ..ToolRules::default() }));
+            let item = Item { rules, is_read_only: entry.is_read_only(), changes };
+            if let Some(name) = entry.name.filter(|name| name.len() <= limits::bridge::NAME_BYTES) {
                 // Locked for each, after the parsing: a list may be long, and other callers wait for the lock.
                 self.by_grant.lock().entry(grant).or_default().insert((of_call, name), item);
             }
@@ -142,10 +130,11 @@ impl Listed {
     }
 }
 
-/// The mirrored arguments of a schema, if it has any and they are valid.
+/// The mirrored arguments of a schema, if it has any and they are valid. One that is larger than all that is kept is not read.
 fn mirrored(schema: &RawValue) -> Option<Vec<Mirrored>> {
-    let mirrored = schema.get().contains("x-mcp-header").then(|| serde_json::from_str(schema.get()).ok())?;
-    Mirrored::of_schema(&mirrored?).filter(|mirrored| !mirrored.is_empty())
+    let schema = Some(schema.get()).filter(|schema| schema.len() <= limits::bridge::LISTED_BYTES)?;
+    let schema = schema.contains("x-mcp-header").then(|| serde_json::from_str(schema).ok())?;
+    Mirrored::of_schema(&schema?).filter(|mirrored| !mirrored.is_empty())
 }
 
 #[cfg(test)]

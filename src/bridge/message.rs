@@ -2,12 +2,12 @@
 //! client's text except for the id, the progress token and those members of `_meta` that concern one hop.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::base::json::AtMost;
 use crate::base::limits;
 use crate::mcp::{self, Level, MODERN_VERSION, Members, Mirrored, jsonrpc};
 
@@ -55,35 +55,12 @@ fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de R
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads the entries of a batch, and fails at the first one beyond the limit: their list may be larger than the text.
-struct Batch;
-
-impl<'a> Visitor<'a> for Batch {
-    type Value = Vec<&'a RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a batch")
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut entries: A) -> Result<Vec<&'a RawValue>, A::Error> {
-        let mut batch = Vec::new();
-        while let Some(entry) = entries.next_element()? {
-            if batch.len() >= limits::bridge::BATCH {
-                return Err(A::Error::custom("a batch is too long"));
-            }
-            batch.push(entry);
-        }
-        Ok(batch)
-    }
-}
-
 /// The messages of a text: one, or those of a batch (2025-03-26). Empty if it is not JSON-RPC, or a batch that is too long.
 pub(super) fn parse(text: &str) -> Vec<PeerMessage<'_>> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.starts_with('[') {
-        let mut text = serde_json::Deserializer::from_str(text);
-        let batch = text.deserialize_seq(Batch).and_then(|batch| text.end().map(|()| batch));
-        return batch.unwrap_or_default().into_iter().filter_map(|each| message(each.get())).collect();
+        let batch = serde_json::from_str::<AtMost<&RawValue, { limits::bridge::BATCH }>>(text);
+        return batch.into_iter().flat_map(|batch| batch.0).filter_map(|each| message(each.get())).collect();
     }
     message(text).into_iter().collect()
 }

@@ -6,15 +6,17 @@ use std::process;
 use std::sync::Arc;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::asked::ask;
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances};
+use super::message;
 use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, Scopes, Subject, UpstreamToken, UserId};
 use crate::base::limits;
 use crate::base::secret::Secret;
-use crate::mcp::{Members, is_read_only};
+use crate::mcp::{ListEntry, Members};
 
 /// The person of a trial, which is no GitHub account: accounts are numbered from 1.
 const NOBODY: UserId = UserId(0);
@@ -84,14 +86,14 @@ fn describe(instance: &Instance, greeting: &Greeting) -> String {
 
 /// The names in the first page of a list.
 fn names(result: &Members, list: &str, member: &str) -> Result<Vec<String>, String> {
-    let entries = result.read::<Vec<Value>>(list).ok().flatten().ok_or("its answer is no list")?;
-    let name = |entry: &Value| {
-        let name = entry.get(member).and_then(Value::as_str).unwrap_or("?");
-        let hint = entry.get("annotations").is_some_and(is_read_only);
-        format!("{name}{}", if hint { " (readOnlyHint)" } else { "" }) // access rules may depend on it
+    let entries = result.entries(list).ok().flatten().ok_or("its answer is no list")?;
+    let name = |entry: &RawValue| {
+        let name = message::member(entry, member).unwrap_or_else(|| "?".to_owned());
+        let hint = ListEntry::read(entry).is_some_and(|entry| entry.is_read_only());
+        name + if hint { " (readOnlyHint)" } else { "" } // access rules may depend on it
     };
     let more = result.get("nextCursor").map(|_| "…".to_owned());
-    Ok(entries.iter().map(name).chain(more).collect())
+    Ok(entries.iter().map(|entry| name(entry)).chain(more).collect())
 }
 
 fn nobody() -> Principal {

@@ -6,7 +6,7 @@ use ureq::Body;
 use ureq::http::Response;
 
 use super::events::{EventFields, Events};
-use super::message::{self, PeerMessage};
+use super::message::{self, PeerAnswer, PeerMessage};
 use super::upstream_error::UpstreamError;
 use crate::base::cancel::CancelToken;
 use crate::base::{capped, limits};
@@ -81,11 +81,12 @@ pub(super) fn error_body(response: Response<Body>) -> String {
     body.and_then(capped::text).unwrap_or_default()
 }
 
-/// Whether a text contains the answer to this request.
-pub(super) fn answers(text: &str, request: u64) -> bool {
-    let is_it =
-        |message: &PeerMessage<'_>| matches!(message, PeerMessage::Answer { id, .. } if *id == request);
-    message::parse(text).iter().any(is_it)
+/// The answer to this request, if the text contains it.
+pub(super) fn answer(text: &str, request: u64) -> Option<PeerAnswer<'_>> {
+    message::parse(text).into_iter().find_map(|message| match message {
+        PeerMessage::Answer { id, answer } => (id == request).then_some(answer),
+        PeerMessage::Request { .. } | PeerMessage::Notification { .. } | PeerMessage::Stray => None,
+    })
 }
 
 #[cfg(test)]

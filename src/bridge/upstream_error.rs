@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json::Value;
 use ureq::http::StatusCode;
 
 use crate::base::limits;
+use crate::mcp::Members;
 
 #[derive(Debug)]
 pub(super) enum UpstreamError {
@@ -37,9 +37,9 @@ impl UpstreamError {
             500..=599 => "it failed",
             _ => "it refused the request",
         };
-        let body: Value = serde_json::from_str(body).unwrap_or_default();
-        let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
-        let message: String = message.chars().take(limits::ECHOED_CHARS).collect();
+        let body: Members = serde_json::from_str(body).unwrap_or_default();
+        let message = body.object("error").and_then(|error| error.require::<String>("message"));
+        let message: String = message.unwrap_or_default().chars().take(limits::ECHOED_CHARS).collect();
         let colon = if message.is_empty() { "" } else { ": " };
         UpstreamError::Unusable(format!("{words} (status {}){colon}{message}", status.as_u16()).into())
     }

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::Core;
 use super::arguments;
 use super::call::{Call, Operation, Reply};
 use super::jsonrpc::Error;
+use super::members::Members;
 use crate::base::access::{AccessRule, Who};
 use crate::base::identity::Principal;
 use crate::http::CallOutcome;
@@ -91,7 +92,7 @@ pub(super) fn filtered(call: &Call, reply: Reply) -> Result<Reply, Error> {
         _ if rule.opens_everything() => Ok(reply),
         Operation::ListTools => retain(reply, "tools", |entry| {
             entry.name.as_deref().is_some_and(|name| rule.opens_tool(name))
-                && (!rule.read_only || is_read_only(&entry.annotations))
+                && (!rule.read_only || entry.is_read_only())
         }),
         Operation::ListPrompts => retain(reply, "prompts", |entry| {
             entry.name.as_deref().is_some_and(|name| rule.opens_prompt(name))
@@ -108,28 +109,35 @@ pub(super) fn filtered(call: &Call, reply: Reply) -> Result<Reply, Error> {
     }
 }
 
-/// The name of an entry of a list.
+/// An entry of a list. Parts of any size stay text: as values they would take many times the memory.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ListEntry {
-    name: Option<String>,
+pub(crate) struct ListEntry<'a> {
+    pub(crate) name: Option<String>,
     uri: Option<String>,
     uri_template: Option<String>,
-    #[serde(default)]
-    annotations: Value,
+    #[serde(borrow)]
+    pub(crate) input_schema: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
 }
 
-fn retain(reply: Reply, member: &'static str, is_open: impl Fn(&ListEntry) -> bool) -> Result<Reply, Error> {
-    let Some(mut entries) = reply.read::<Vec<Box<RawValue>>>(member).map_err(|_| Error::internal())? else {
-        return Ok(reply);
-    };
-    entries.retain(|entry| serde_json::from_str(entry.get()).is_ok_and(|entry| is_open(&entry)));
-    reply.without(member).with(member, &entries)
+impl ListEntry<'_> {
+    pub(crate) fn read(text: &RawValue) -> Option<ListEntry<'_>> {
+        serde_json::from_str(text.get()).ok()
+    }
+
+    /// Whether its annotations declare a tool as read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let annotations = self.annotations.and_then(|text| serde_json::from_str::<Members>(text.get()).ok());
+        annotations.is_some_and(|members| matches!(members.read("readOnlyHint"), Ok(Some(true))))
+    }
 }
 
-/// Whether these annotations declare a tool as read-only.
-pub(crate) fn is_read_only(annotations: &Value) -> bool {
-    annotations.get("readOnlyHint") == Some(&Value::Bool(true))
+fn retain(reply: Reply, list: &'static str, opens: impl Fn(&ListEntry<'_>) -> bool) -> Result<Reply, Error> {
+    let Some(mut entries) = reply.entries(list).map_err(|_| Error::internal())? else { return Ok(reply) };
+    entries.retain(|entry| ListEntry::read(entry).is_some_and(|entry| opens(&entry)));
+    reply.without(list).with(list, &entries)
 }
 
 /// There is no tool or prompt of this name.

@@ -51,6 +51,9 @@ fn place(base: &str, text: &str, (line, column): (usize, usize)) -> String {
     let mut rest = (0..4).find_map(|back| text.get(..end.saturating_sub(back))).unwrap_or_default();
     let mut path: Vec<Step<'_>> = Vec::new();
     while let Some(at) = rest.find(['{', '[', '}', ']', ',', ':', '"']) {
+        if path.len() > limits::JSON_DEPTH {
+            return base.to_owned(); // a peer's text may have any depth
+        }
         let (mark, after) = rest.split_at(at).1.split_at(1);
         rest = after;
         match (mark, path.last_mut()) {

@@ -9,7 +9,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::arguments;
 use super::jsonrpc::Error;
-use crate::base::{json, limits};
+use crate::base::json::{self, AtMost};
+use crate::base::limits;
 
 /// The members of a JSON object in their order. Values are kept as text, so integers of 64 bits, escapes and members that this
 /// server does not know are passed on unchanged.
@@ -97,6 +98,12 @@ impl Members {
     /// [`Error::INVALID_PARAMS`] if it is something else.
     pub fn object(&self, name: &str) -> Result<Members, Error> {
         Ok(self.read(name)?.unwrap_or_default())
+    }
+
+    /// The entries of a list. A list of more than [`limits::JSON_VALUES`] entries is an error.
+    pub(crate) fn entries(&self, name: &str) -> Result<Option<Vec<Box<RawValue>>>, Error> {
+        let entries = self.read::<AtMost<_, { limits::JSON_VALUES }>>(name)?;
+        Ok(entries.map(|entries| entries.0))
     }
 
     /// The object's text.

@@ -188,7 +188,7 @@ use crate::http::{Blocking, Method, Request, Responder, Response};
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub(crate) use self::access::is_read_only;
+pub(crate) use self::access::ListEntry;
 pub use self::backend::{Backend, Consent, Description, ToolRules};
 pub use self::call::{
     Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,

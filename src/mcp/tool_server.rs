@@ -176,7 +176,7 @@ impl Backend for ToolServer {
 
     fn is_read_only(&self, _: &Principal, tool: &str) -> Option<bool> {
         let annotations = self.tools.get(tool).and_then(|tool| tool.definition.get("annotations"));
-        Some(annotations.is_some_and(access::is_read_only))
+        Some(annotations.and_then(|hints| hints.get("readOnlyHint")) == Some(&Value::Bool(true)))
     }
 
     fn known(&self, _: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {

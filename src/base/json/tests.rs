@@ -102,3 +102,9 @@ fn text_that_is_not_exactly_one_json_value_is_refused() {
         assert_fine(bad, false);
     }
 }
+
+#[test]
+fn an_array_has_a_limit() {
+    let length = |text: &str| read::<AtMost<u8, 3>>(text).map(|array| array.0.len()).ok();
+    assert_eq!(["[]", "[1,2,3]", "[1,2,3,4]", "{}"].map(length), [Some(0), Some(3), None, None]);
+}

@@ -47,6 +47,8 @@ pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub const SLOTS: usize = 512;
 /// A peer's description of itself (bytes): it is kept for each caller.
 pub const GREETING_BYTES: usize = 64 * 1024;
+/// The most members and elements of it: as values they take many times the memory of their text.
+pub const GREETING_VALUES: usize = 1000;
 /// Pending questions of peers to people, per user and in total, those of parked calls included: each holds a thread.
 pub const QUESTIONS_WAITING: (usize, usize) = (8, 64);
 /// Requests that wait for the first start of their program, per user and in total: each holds a worker.

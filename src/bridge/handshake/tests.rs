@@ -138,6 +138,14 @@ fn only_forwarded_capabilities_are_offered() {
     };
     assert!(sized(limits::bridge::GREETING_BYTES - 54).is_ok());
     assert_eq!(sized(limits::bridge::GREETING_BYTES).err(), Some(Unavailable::Unreadable));
+    let icons = |count: usize| {
+        let icons = vec!["{}"; count].join(",");
+        result(&format!(
+            r#"{{"protocolVersion":"2025-11-25","serverInfo":{{"name":"n","icons":[{icons}]}}}}"#
+        ))
+    };
+    assert!(icons(limits::bridge::GREETING_VALUES - 5).is_ok());
+    assert_eq!(icons(limits::bridge::GREETING_VALUES - 4).err(), Some(Unavailable::Unreadable));
 }
 
 /// It is shown to clients, and kept for the operator.

@@ -254,6 +254,12 @@ fn upstream_failures_are_described_in_our_own_words() {
             "404" => answer(stream, "404 Not Found", ""),
             "502" => answer(stream, "502 Bad Gateway\nContent-Type: text/html", "<html>canary</html>"),
             "message" => answer(stream, "400 Bad Request", r#"{"error":{"message":"what it says"}}"#),
+            "members" => {
+                let members: String =
+                    (0..limits::MEMBERS).map(|number| format!(r#""{number}":0,"#)).collect();
+                let body = format!(r#"{{{members}"error":{{"message":"canary"}}}}"#);
+                answer(stream, "400 Bad Request", &body);
+            }
             "redirect" => answer(stream, "307 Temporary Redirect\nLocation: /elsewhere", ""),
             "html" => answer(stream, "200 OK\nContent-Type: text/html", "<html>canary</html>"),
             "accepted" => answer(stream, "202 Accepted", ""),
@@ -284,6 +290,7 @@ fn upstream_failures_are_described_in_our_own_words() {
         ("404", "no MCP server at its URL (status 404)"),
         ("502", "it failed (status 502)"),
         ("message", "(status 400): what it says"),
+        ("members", "(status 400)"),
         ("redirect", "which is not followed: the operator has to write the final URL (status 307)"),
         ("html", "\"text/html\", which is no JSON"),
         ("accepted", "\"\", which is no JSON"),

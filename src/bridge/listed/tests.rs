@@ -58,3 +58,33 @@ fn read_only_hints_are_forgotten_when_the_tool_list_changes() {
     note(first);
     assert_eq!(known(), [Some(true), None], "a client has read that it is there now");
 }
+
+/// P3: an entry, its annotations and its schema stay text as far as they are not read, and a list has a limit: as values they
+/// would take many times the memory of their text.
+#[test]
+fn no_part_of_a_list_is_read_into_much_more_memory() {
+    let grant = GrantId([1; 16]);
+    let read = |tools: &str| {
+        let listed = Listed::default();
+        let page: Reply = serde_json::from_str(&format!(r#"{{"tools":[{tools}]}}"#)).unwrap();
+        listed.note(grant, Operation::ListTools, &page);
+        listed
+    };
+    let tool = |more: &str| format!(r#"{{"name":"look",{more}}}"#);
+    let entries = |count: usize| read(&format!("{}{}", tool(r#""a":1"#), ",1".repeat(count - 1)));
+    assert!(entries(limits::JSON_VALUES).has(grant, Operation::CallTool, "look"));
+    assert!(!entries(limits::JSON_VALUES + 1).has(grant, Operation::CallTool, "look"));
+    let hints = |others: usize| {
+        let others: String = (0..others).map(|number| format!(r#""{number}":0,"#)).collect();
+        let listed = read(&tool(&format!(r#""annotations":{{{others}"readOnlyHint":true}}"#)));
+        listed.is_read_only(grant, "look")
+    };
+    assert_eq!(hints(limits::MEMBERS - 1), Some(true));
+    assert_eq!(hints(limits::MEMBERS), Some(false));
+    let schema = |bytes: usize| {
+        let argument = r#""a":{"type":"string","x-mcp-header":"A"}"#;
+        let schema = format!(r#"{{"title":"{}","properties":{{{argument}}}}}"#, "x".repeat(bytes));
+        read(&tool(&format!(r#""inputSchema":{schema}"#))).rules(grant, "look")
+    };
+    assert!(schema(0).is_some() && schema(limits::bridge::LISTED_BYTES).is_none());
+}

@@ -1,7 +1,10 @@
 //! The texts of errors for arguments that do not fit a type.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use crate::base::json::AtMost;
+use crate::base::limits;
 use crate::mcp::arguments::{members, read};
 
 #[allow(dead_code)] // read by serde only
@@ -44,4 +47,15 @@ fn the_members_of_a_struct_are_known() {
     assert_eq!(members::<Search>(), ["maxResults", "filter"]);
     assert!(members::<serde_json::Value>().is_empty());
     assert!(members::<Vec<String>>().is_empty());
+}
+
+/// A client's text is never deeper than the limit; the place in a peer's is not followed beyond it.
+#[test]
+fn the_place_in_a_deep_text_is_not_followed() {
+    let refusal = |depth: usize| {
+        let text = format!("[{}{},1,1]", "[".repeat(depth), "]".repeat(depth));
+        read::<AtMost<Box<RawValue>, 1>>("a", &text).err().unwrap()
+    };
+    assert_eq!(refusal(limits::JSON_DEPTH - 1), "a[2]: too many elements");
+    assert_eq!(refusal(1_000_000), "a: too many elements");
 }
