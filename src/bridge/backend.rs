@@ -53,7 +53,7 @@ impl Audience for Readers {
         let publisher = key.audience(&self.publisher);
         match (method, params) {
             ("notifications/tools/list_changed", _) => {
-                self.listed.tools_changed(key.grant);
+                self.listed.tools_changed(key.subject, key.grant);
                 publisher.tools_changed();
             }
             ("notifications/prompts/list_changed", _) => publisher.prompts_changed(),
@@ -131,20 +131,20 @@ impl Backend for Bridge {
 
     /// Reads the peer's tool list on behalf of this caller, up to the page limit of any server.
     fn look_up(&self, caller: &Principal, tool: &str) {
-        let listed = &self.calls.listed;
+        let (listed, reader) = (&self.calls.listed, (caller.subject, caller.grant));
         let changes = listed.changes(caller.grant);
         let Ok((instance, _)) = self.instances().wait_for(caller) else { return };
         let mut params = Members::default();
         for _ in 0..limits::bridge::LIST_PAGES {
             let Ok(page) = asked::ask(&instance, "tools/list", &params) else { return };
-            listed.note(caller.grant, Operation::ListTools, &page);
+            listed.note(reader, Operation::ListTools, &page);
             if self.is_read_only(caller, tool).is_some() {
                 return;
             }
             let Some(cursor) = page.get("nextCursor") else { break };
             params = Members::default().with("cursor", &cursor).unwrap_or_default(); // a cursor is JSON
         }
-        listed.looked_up(caller.grant, changes);
+        listed.looked_up(reader, changes);
     }
 
     fn known(&self, caller: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::base::identity::GrantId;
+use crate::base::identity::{GrantId, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::mcp::{ListEntry, Mirrored, Operation, Reply, ToolRules};
@@ -19,8 +19,8 @@ pub(super) struct Listed {
 }
 
 /// The lists of one grant, within a size budget.
-#[derive(Default)]
 struct ListedNames {
+    subject: Subject,
     /// Tools and prompts.
     names: HashMap<(Operation, String), Item>,
     bytes: usize,
@@ -31,6 +31,10 @@ struct ListedNames {
 }
 
 impl ListedNames {
+    fn of(subject: Subject) -> ListedNames {
+        ListedNames { subject, names: HashMap::new(), bytes: 0, changes: 0, looked_up: None }
+    }
+
     fn insert(&mut self, key: (Operation, String), item: Item) {
         let before = self.names.get(&key).map_or(0, |item| bytes(&key.1, item.rules.as_deref()));
         let bytes = self.bytes.saturating_sub(before).saturating_add(bytes(&key.1, item.rules.as_deref()));
@@ -60,7 +64,7 @@ fn bytes(name: &str, rules: Option<&ToolRules>) -> usize {
 
 impl Listed {
     /// Records the entries of a list that this grant reads.
-    pub(super) fn note(&self, grant: GrantId, operation: Operation, reply: &Reply) {
+    pub(super) fn note(&self, (subject, grant): (Subject, GrantId), operation: Operation, reply: &Reply) {
         let (member, of_call) = match operation {
             Operation::ListTools => ("tools", Operation::CallTool),
             Operation::ListPrompts => ("prompts", Operation::GetPrompt),
@@ -80,7 +84,9 @@ impl Listed {
             let item = Item { rules, is_read_only: entry.is_read_only(), changes };
             if let Some(name) = entry.name.filter(|name| name.len() <= limits::bridge::NAME_BYTES) {
                 // Locked for each, after the parsing: a list may be long, and other callers wait for the lock.
-                self.by_grant.lock().entry(grant).or_default().insert((of_call, name), item);
+                let mut by_grant = self.by_grant.lock();
+                let names = by_grant.entry(grant).or_insert_with(|| ListedNames::of(subject));
+                names.insert((of_call, name), item);
             }
         }
     }
@@ -113,15 +119,20 @@ impl Listed {
     }
 
     /// Records that the whole list was read for this grant, at that number of changes.
-    pub(super) fn looked_up(&self, grant: GrantId, changes: u64) {
-        self.by_grant.lock().entry(grant).or_default().looked_up = Some(changes);
+    pub(super) fn looked_up(&self, (subject, grant): (Subject, GrantId), changes: u64) {
+        let mut by_grant = self.by_grant.lock();
+        by_grant.entry(grant).or_insert_with(|| ListedNames::of(subject)).looked_up = Some(changes);
     }
 
-    /// Records that the tools of this grant's peer have changed, or of all grants if `None`.
-    pub(super) fn tools_changed(&self, grant: Option<GrantId>) {
-        let mut by_grant = self.by_grant.lock();
-        let theirs = by_grant.iter_mut().filter(|(other, _)| grant.is_none_or(|grant| grant == **other));
-        theirs.for_each(|(_, listed)| listed.changes = listed.changes.saturating_add(1));
+    /// Records that the tools of the peer of this person or this grant have changed; of everybody's if both are `None`.
+    pub(super) fn tools_changed(&self, subject: Option<Subject>, grant: Option<GrantId>) {
+        for (other, listed) in self.by_grant.lock().iter_mut() {
+            if subject.is_none_or(|subject| subject == listed.subject)
+                && grant.is_none_or(|grant| grant == *other)
+            {
+                listed.changes = listed.changes.saturating_add(1);
+            }
+        }
     }
 
     /// Forgets the lists of a grant.

@@ -223,7 +223,7 @@ impl PassedCall {
     /// Handles the result: a reply, to which the front end adds the members of its era, or the questions of a round.
     fn take(self: &Arc<PassedCall>, result: &RawValue) -> Result<(), CallError> {
         let reply: Members = serde_json::from_str(result.get()).map_err(|_| self.unusable())?;
-        self.calls.listed.note(self.owner, self.operation, &reply);
+        self.calls.listed.note((self.place.key(), self.owner), self.operation, &reply);
         if self.peer_era.get() != Some(&Era::Modern) {
             self.complete(Ok(reply));
             return Ok(());

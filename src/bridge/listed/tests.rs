@@ -1,6 +1,12 @@
 use serde_json::json;
 
 use super::*;
+use crate::base::identity::UserId;
+
+/// A person with this grant.
+fn person(number: u64, grant: GrantId) -> (Subject, GrantId) {
+    (Subject::User(UserId(number)), grant)
+}
 
 /// A page with one tool, whose schema has this number of mirrored arguments.
 fn page(tool: &str, mirrored: usize) -> Reply {
@@ -18,7 +24,9 @@ fn remembered_names_are_bounded_per_grant() {
     let listed = Listed::default();
     let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
     let knows = |grant, tool: &str| listed.has(grant, Operation::CallTool, tool);
-    let note = |grant, tool: &str, mirrored| listed.note(grant, Operation::ListTools, &page(tool, mirrored));
+    let note = |grant, tool: &str, mirrored| {
+        listed.note(person(1, grant), Operation::ListTools, &page(tool, mirrored))
+    };
     for _ in 0..1000 {
         note(first, "again", 100);
     }
@@ -43,17 +51,17 @@ fn read_only_hints_are_forgotten_when_the_tool_list_changes() {
     let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
     let page = json!({ "tools": [7, { "name": "look", "annotations": { "readOnlyHint": true } }] });
     let page: Reply = serde_json::from_value(page).unwrap();
-    let note = |grant| listed.note(grant, Operation::ListTools, &page);
+    let note = |grant| listed.note(person(1, grant), Operation::ListTools, &page);
     let known = || [first, second].map(|grant| listed.is_read_only(grant, "look"));
     [first, second].into_iter().for_each(note);
     assert_eq!(known(), [Some(true); 2], "an entry that cannot be read hides no other");
-    listed.tools_changed(Some(first));
+    listed.tools_changed(Some(person(1, first).0), Some(first));
     assert_eq!(known(), [None, Some(true)]);
     note(first);
     assert_eq!(known(), [Some(true); 2]);
-    listed.tools_changed(None);
+    listed.tools_changed(None, None);
     assert_eq!(known(), [None; 2]);
-    listed.looked_up(first, listed.changes(first));
+    listed.looked_up(person(1, first), listed.changes(first));
     assert_eq!(known(), [Some(false), None], "the whole list did not have it");
     note(first);
     assert_eq!(known(), [Some(true), None], "a client has read that it is there now");
@@ -67,7 +75,7 @@ fn no_part_of_a_list_is_read_into_much_more_memory() {
     let read = |tools: &str| {
         let listed = Listed::default();
         let page: Reply = serde_json::from_str(&format!(r#"{{"tools":[{tools}]}}"#)).unwrap();
-        listed.note(grant, Operation::ListTools, &page);
+        listed.note(person(1, grant), Operation::ListTools, &page);
         listed
     };
     let tool = |more: &str| format!(r#"{{"name":"look",{more}}}"#);
@@ -87,4 +95,18 @@ fn no_part_of_a_list_is_read_into_much_more_memory() {
         read(&tool(&format!(r#""inputSchema":{schema}"#))).rules(grant, "look")
     };
     assert!(schema(0).is_some() && schema(limits::bridge::LISTED_BYTES).is_none());
+}
+
+/// A7: with one program per person, a change that it notifies concerns none of another person's tools.
+#[test]
+fn a_change_of_one_persons_tools_is_not_anothers() {
+    let listed = Listed::default();
+    let [first, second, third] = [1, 2, 3].map(|grant| GrantId([grant; 16]));
+    let page = json!({ "tools": [{ "name": "look", "annotations": { "readOnlyHint": true } }] });
+    let page: Reply = serde_json::from_value(page).unwrap();
+    let readers = [person(1, first), person(1, second), person(2, third)];
+    readers.iter().for_each(|reader| listed.note(*reader, Operation::ListTools, &page));
+    listed.tools_changed(Some(person(1, first).0), None);
+    let known = readers.map(|(_, grant)| listed.is_read_only(grant, "look"));
+    assert_eq!(known, [None, None, Some(true)]);
 }
