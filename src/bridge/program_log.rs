@@ -1,5 +1,6 @@
 //! A program's output other than messages, for the log: text on its standard output, lines on its standard error.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -47,35 +48,32 @@ impl Noise {
 pub(super) struct Errors {
     throttle: Throttle,
     last: VecDeque<String>,
-    /// Variables whose values are redacted to their names.
+    /// The lines of the variables' values, each with the name that replaces it. The longest is first: it may begin with another.
     hidden: Vec<(String, Secret<String>)>,
-    /// The length of the longest of these values (bytes).
-    longest: usize,
 }
 
 impl Errors {
-    pub(super) fn new(mut hidden: Vec<(String, Secret<String>)>) -> Errors {
-        let mut longest = 0;
-        hidden.retain(|(_, value)| {
-            let length = value.expose().len();
-            longest = longest.max(length);
-            length >= limits::bridge::SECRET_BYTES
-        });
+    pub(super) fn new(variables: &[(String, Secret<String>)]) -> Errors {
+        let mut hidden: Vec<(&str, &str)> = Vec::new();
+        for (name, value) in variables {
+            hidden.extend(value.expose().lines().map(|line| (name.as_str(), line.trim())));
+        }
+        hidden.retain(|(_, value)| value.len() >= limits::bridge::SECRET_BYTES);
+        hidden.sort_by_key(|(_, value)| Reverse(value.len()));
+        let hidden = hidden.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned())));
         let throttle = Throttle::new(limits::bridge::ERROR_LINES);
-        Errors { throttle, last: VecDeque::new(), hidden, longest }
+        Errors { throttle, last: VecDeque::new(), hidden: hidden.collect() }
     }
 
     pub(super) fn take(&mut self, line: &[u8], server: &str, process: Option<i32>) {
-        let text = String::from_utf8_lossy(line);
-        let hide = |text: String, (name, value): &(String, Secret<String>)| {
-            text.replace(value.expose(), &format!("[{name}]"))
-        };
-        let mut text = self.hidden.iter().fold(text.trim_end().to_owned(), hide);
-        if line.len() >= limits::bridge::ERROR_LINE_BYTES {
-            // The line may be cut within a value, whose start is not recognised; half a character became U+FFFD.
-            let end = text.len().saturating_sub(self.longest + char::REPLACEMENT_CHARACTER.len_utf8());
-            text.truncate((0..=end).rfind(|at| text.is_char_boundary(*at)).unwrap_or_default());
-        }
+        let hidden = || self.hidden.iter().map(|(name, value)| (name, value.expose().as_str()));
+        let (text, is_cut) = (String::from_utf8_lossy(line), line.len() >= limits::bridge::ERROR_LINE_BYTES);
+        let text = text.trim_end().trim_end_matches(|c| is_cut && c == char::REPLACEMENT_CHARACTER);
+        // The line may be cut within a value, whose start is not recognised; half a character became U+FFFD.
+        let starts_value = |rest: &str| hidden().any(|(_, value)| value.starts_with(rest));
+        let end = (0..text.len()).find(|at| is_cut && text.get(*at..).is_some_and(starts_value));
+        let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default().to_owned();
+        let text = hidden().fold(text, |text, (name, value)| text.replace(value, &format!("[{name}]")));
         if text.is_empty() {
             return;
         }

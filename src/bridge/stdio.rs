@@ -67,7 +67,7 @@ impl Stdio {
             woken,
             receiver,
             noise: Noise::new(),
-            errors: Errors::new(env),
+            errors: Errors::new(&env),
             stage: EndStage::Running,
             due: clock::instant(),
             stalls: clock::instant() + limits::bridge::STALL,

@@ -11,7 +11,7 @@ fn text_on_standard_output_is_tolerated_up_to_a_rate() {
 
 #[test]
 fn the_last_lines_of_standard_error_are_kept() {
-    let mut errors = Errors::new(Vec::new());
+    let mut errors = Errors::new(&[]);
     for line in ["1", "", "2 \r", "3", "4", "5", "6", "7"] {
         errors.take(line.as_bytes(), "test", Some(7));
     }
@@ -22,22 +22,48 @@ fn the_last_lines_of_standard_error_are_kept() {
     assert_eq!(errors.last().last().unwrap(), "\u{fffd}\u{1b}[31m", "escaped by the log");
 }
 
+fn variable(name: &str, value: &str) -> (String, Secret<String>) {
+    (name.to_owned(), Secret::new(value.to_owned()))
+}
+
 /// P3: a program that prints its environment does not get the person's token into the log.
 #[test]
 fn values_of_variables_are_hidden() {
-    let variable = |name: &str, value: &str| (name.to_owned(), Secret::new(value.to_owned()));
-    let mut errors = Errors::new(vec![variable("TOKEN", "gho_0123456789"), variable("LEVEL", "info")]);
+    let mut errors = Errors::new(&[variable("TOKEN", "gho_0123456789"), variable("LEVEL", "info")]);
     errors.take(b"info: TOKEN=gho_0123456789 gho_0123456789;", "test", None);
     assert_eq!(errors.last(), ["info: TOKEN=[TOKEN] [TOKEN];"]);
+}
+
+/// P3: a value of several lines is written line by line, or on one line in an encoding that escapes its line breaks.
+#[test]
+fn each_line_of_a_value_is_hidden() {
+    let key = "-----BEGIN KEY-----\r\n  MIIEvQIBADAN  \nBgkqhkiG\nshort==\n";
+    let mut errors = Errors::new(&[variable("KEY", key)]);
+    key.lines().for_each(|line| errors.take(line.as_bytes(), "test", None));
+    errors.take(key.replace('\n', "\\n").as_bytes(), "test", None);
+    assert_eq!(errors.last()[..4], ["[KEY]", "  [KEY]", "[KEY]", "short=="], "shorter values may be words");
+    assert_eq!(errors.last()[4], "[KEY]\r\\n  [KEY]  \\n[KEY]\\nshort==\\n");
+}
+
+/// P3: a value that contains another is hidden as a whole.
+#[test]
+fn a_value_within_another_does_not_hide_it_from_redaction() {
+    let variables = [variable("BASE", "https://example"), variable("HOOK", "https://example/T0SECRET")];
+    for variables in [variables.clone(), [variables[1].clone(), variables[0].clone()]] {
+        let mut errors = Errors::new(&variables);
+        errors.take(b"https://example/T0SECRET https://example/T0", "test", None);
+        assert_eq!(errors.last(), ["[HOOK] [BASE]/T0"]);
+    }
 }
 
 /// P3: nor the start of a value at the cut of a long line, with any ending.
 #[test]
 fn a_line_that_is_cut_off_ends_with_no_part_of_a_value() {
-    let value = "gho_0123456789\u{e4}\u{e4}";
-    let variable = || ("TOKEN".to_owned(), Secret::new(value.to_owned()));
+    let value = "gho_01234567 gho_0123456789\u{e4}\u{e4}";
+    // The start of the value is a value itself, whose name is longer.
+    let variables = [variable("TOKEN", value), variable("A_VERY_LONG_NAME_OF_A_VARIABLE", &value[..12])];
     for part in 1..value.len() {
-        let mut errors = Errors::new(vec![variable()]);
+        let mut errors = Errors::new(&variables);
         let mut line = vec![b'x'; limits::bridge::ERROR_LINE_BYTES - part];
         line.extend(&value.as_bytes()[..part]);
         errors.take(&line, "test", None);
