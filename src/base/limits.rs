@@ -162,7 +162,7 @@ pub const LOG_PATIENCE: Duration = Duration::from_secs(2);
 pub const LOG_STRANGERS_PER_SECOND: u32 = 100;
 /// Refusals of one person or service token per minute that the audit log records: enough to see that they happen. The log has all.
 pub const RECORDED_REFUSALS: u32 = 60;
-/// Lines per second about failed writes to the audit log, and about each kind of error of the grants table.
+/// Lines per second about failed writes to the audit log, each kind of error of the grants table, and each upstream.
 pub const FAILURES_PER_SECOND: u32 = 1;
 
 // ---- streams ----

@@ -175,11 +175,8 @@ impl HttpSession {
             }
         };
         if start("bridge-request", Arc::clone(self), work).is_err() && self.open.remove(id) {
-            self.fail(
-                &message,
-                id,
-                &UpstreamError::Unusable("there is no thread for it: try again in a moment".into()),
-            );
+            let error = UpstreamError::Unusable("there is no thread for it: try again in a moment".into());
+            self.fail(&message, id, &error);
         }
     }
 
@@ -403,8 +400,10 @@ impl HttpSession {
     }
 
     fn log(&self, error: &UpstreamError) {
+        let Some(omitted) = self.upstream.log_limit.pass("failed", clock::monotonic()) else { return };
         let text = error.to_string();
-        log::warn("upstream.failed", &[log::Field::Server(&self.upstream.server), log::Field::Error(&text)]);
+        let server = log::Field::Server(&self.upstream.server);
+        log::warn("upstream.failed", &[server, log::Field::Error(&text), log::Field::Omitted(omitted)]);
     }
 }
 

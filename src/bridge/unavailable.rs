@@ -36,9 +36,7 @@ impl fmt::Display for Unavailable {
         match self {
             Unavailable::NotStarted(why) => write!(f, "it could not be started: {why}"),
             Unavailable::Slow(seconds) => write!(f, "it did not answer initialize within {seconds} s"),
-            Unavailable::Died(how) => {
-                write!(f, "{how} before it answered initialize")
-            }
+            Unavailable::Died(how) => write!(f, "{how} before it answered initialize"),
             Unavailable::Unreadable => f.write_str("its answer to initialize cannot be read"),
             Unavailable::Version(version) => {
                 write!(f, "it speaks version {version:?} of the protocol, which is not spoken here")

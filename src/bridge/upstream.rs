@@ -15,6 +15,7 @@ use super::template::{Template, Variables};
 use super::upstream_error::UpstreamError;
 use crate::base::identity::Principal;
 use crate::base::limits;
+use crate::base::throttle::Throttle;
 use crate::http::{Uri, is_loopback_host};
 use crate::trust::Trust;
 
@@ -107,6 +108,8 @@ pub(super) struct Upstream {
     trust: Trust,
     /// Keeps the parsed roots, for every agent.
     tls: Arc<RustlsConnector>,
+    /// Limits the log lines about its failures, of which it can cause any number.
+    pub(super) log_limit: Throttle,
 }
 
 impl Upstream {
@@ -116,7 +119,8 @@ impl Upstream {
         headers: Vec<UpstreamHeader>,
         trust: Trust,
     ) -> Upstream {
-        Upstream { server, url, headers, trust, tls: Arc::default() }
+        let log_limit = Throttle::new(limits::FAILURES_PER_SECOND);
+        Upstream { server, url, headers, trust, tls: Arc::default(), log_limit }
     }
 
     /// An agent for one exchange: shutting it down interrupts that exchange.

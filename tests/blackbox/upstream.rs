@@ -129,3 +129,25 @@ fn the_demo_serves_an_upstream() {
     let answer = reply(&request.bearer(&tokens.access).send(server.authority()).unwrap());
     assert_eq!(answer["result"]["structuredContent"]["a"], 1.10, "{answer}");
 }
+
+/// P3: an upstream that refuses everything does not fill the log. The lines that are left out are counted.
+#[test]
+fn failures_of_an_upstream_are_logged_at_a_limited_rate() {
+    let (github, upstream) = (FakeGitHub::start(), Upstream::start());
+    let server = Server::start_command(&github, &[], &[("MCP_UPSTREAM", &upstream.url)]);
+    let (_, tokens) = server.login();
+    let fail = || {
+        let call = modern("tools/call", json!({ "name": "guarded", "arguments": {} })).bearer(&tokens.access);
+        call.send(server.authority()).unwrap().expect(200);
+    };
+    let begun = instant();
+    let mut calls = 0;
+    while !server.log().contains("omitted=") {
+        assert!(instant() < begun + PATIENCE, "a later line has the number of those before it");
+        fail();
+        calls += 1;
+    }
+    let lines = server.log().lines().filter(|line| line.contains("upstream.failed")).count();
+    let seconds = begun.elapsed().as_secs() + 1;
+    assert!(lines as u64 <= seconds + 1 && lines < calls, "{lines} lines about {calls} calls in {seconds} s");
+}
