@@ -173,7 +173,7 @@ pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub const CLIENT_CHECK: Duration = Duration::from_secs(1);
 /// Events waiting for one slow reader; one more and the reader loses its stream.
 pub const STREAM_EVENTS: usize = 256;
-/// Bytes waiting for one slow reader; with more, the reader loses its stream at the next event.
+/// Bytes waiting for one slow reader; with more, the reader loses its stream at the next event. No question of a peer is longer.
 pub const STREAM_BYTES: usize = 1024 * 1024;
 /// Bytes of streams and large answers that clients have not read yet: per user, in total. A machine with half a gigabyte of memory
 /// must have room for this, [`REPLAY_BYTES_KEPT`], [`KEPT_BYTES`] and the bodies of requests.

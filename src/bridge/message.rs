@@ -73,7 +73,8 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
         return None;
     }
     let is_id = |id: &&RawValue| {
-        id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+        id.get().len() <= limits::REQUEST_ID_BYTES
+            && id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
     };
     Some(match (method, id) {
         (Some(method), None) => PeerMessage::Notification { method, params },

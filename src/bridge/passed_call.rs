@@ -115,6 +115,7 @@ impl PassedCall {
     ) -> Arc<PassedCall> {
         let input_responses = context.call().params.get("inputResponses").map(ToOwned::to_owned);
         let round = PeerRound { input_responses, request_state, ..PeerRound::default() };
+        let turn = Quota::new((1, 1)).waiting((limits::bridge::QUESTIONS, limits::bridge::QUESTIONS));
         Arc::new(PassedCall {
             calls,
             place,
@@ -124,9 +125,7 @@ impl PassedCall {
             operation: context.call().operation,
             peer_era: OnceLock::new(),
             round: Mutex::new(round),
-            turn: Arc::new(
-                Quota::new((1, 1)).waiting((limits::bridge::QUESTIONS, limits::bridge::QUESTIONS)),
-            ),
+            turn: Arc::new(turn),
             asked: AtomicU64::new(0),
             state: Mutex::new(PassedCallState::Running(Arc::new(context))),
         })
@@ -233,7 +232,7 @@ impl PassedCall {
                 self.complete(Ok(reply.without("resultType").without("ttlMs").without("cacheScope")));
                 Ok(())
             }
-            Some("input_required") if self.operation.may_ask() => self.next_round(&reply),
+            Some("input_required") if self.operation.may_ask() => self.next_round(&reply, result),
             Some(_) => Err(self.unusable()),
         }
     }
@@ -256,12 +255,13 @@ impl PassedCall {
 
     /// A peer of 2026-07-28 asks. A client of its era is asked by the call's response, and returns; any other is asked on the call's
     /// stream, and the peer is called again with the answers.
-    fn next_round(self: &Arc<PassedCall>, asked: &Members) -> Result<(), CallError> {
+    fn next_round(self: &Arc<PassedCall>, asked: &Members, text: &RawValue) -> Result<(), CallError> {
         let Some(context) = self.context() else { return Ok(()) };
         let too_much =
             || Error::new(Error::INTERNAL, format!("The server {:?} asks too much", self.server()));
         // A long list of questions is refused before it is read: it would take several times the memory of its text.
-        asked.object("inputRequests").map_err(|_| too_much())?;
+        let is_short = text.get().len() <= limits::STREAM_BYTES;
+        asked.object("inputRequests").ok().filter(|_| is_short).ok_or_else(too_much)?;
         let (requests, state) = rounds::questions(asked, context.client())?.ok_or_else(|| self.unusable())?;
         let number = self.round.lock().number.saturating_add(1);
         if number > limits::bridge::ROUNDS || requests.len() > limits::bridge::QUESTIONS {

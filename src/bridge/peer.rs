@@ -279,13 +279,12 @@ impl Peer {
         if method == "ping" {
             return self.answer(id, Ok(&Members::default()));
         }
-        let Some(place) = self.questions.take(()) else {
-            let busy = mcp::Error::new(mcp::Error::BUSY, "Too many requests at once");
+        let params = params.map_or("{}", RawValue::get);
+        let Some(place) = self.questions.take(()).filter(|_| params.len() <= limits::STREAM_BYTES) else {
+            let busy = mcp::Error::new(mcp::Error::BUSY, "Too many requests at once, or one above 1 MiB");
             return self.answer(id, Err::<(), _>(&busy));
         };
-        let params = params
-            .map_or_else(|| RawValue::from_string("{}".to_owned()).ok(), |params| Some(params.to_owned()));
-        let Some(params) = params else { return };
+        let Ok(params) = RawValue::from_string(params.to_owned()) else { return };
         let question = PeerQuestion {
             peer: Arc::downgrade(self),
             open: Some((id.to_owned(), place)),

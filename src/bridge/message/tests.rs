@@ -173,3 +173,12 @@ fn frames_have_no_member_for_what_is_absent() {
     let refused = answer(&id, Err::<(), _>(&mcp::Error::new(7, "no"))).text;
     assert_eq!(refused, r#"{"jsonrpc":"2.0","id":"a\u0062","error":{"code":7,"message":"no"}}"#);
 }
+
+/// P3: the id of a request is kept until its answer; at the limit and one past it.
+#[test]
+fn an_id_has_a_limit() {
+    let id = |length: usize| format!("\"{}\"", "i".repeat(length - 2));
+    let (longest, longer) = (id(limits::REQUEST_ID_BYTES), id(limits::REQUEST_ID_BYTES + 1));
+    check(&format!(r#"{{"jsonrpc":"2.0","id":{longest},"method":"m"}}"#), &[&format!("request {longest} m")]);
+    check(&format!(r#"{{"jsonrpc":"2.0","id":{longer},"method":"m"}}"#), &["stray"]);
+}

@@ -186,3 +186,20 @@ fn running_requests_per_peer_are_bounded() {
     transport.refuse(Undelivered::Full);
     assert_eq!((more(&waiter), peer.running()), (Err(Undelivered::Full), limits::bridge::REQUESTS - 1));
 }
+
+/// P3: a question is kept until its client answers; at the limit and one past it.
+#[test]
+fn a_question_has_a_limit() {
+    let (peer, transport) = peer();
+    let waiter = FakeRequester::of(1);
+    call(&peer, "{}", &waiter);
+    transport.take();
+    let ask = |length: usize| {
+        let params = format!(r#"{{"message":"{}"}}"#, "x".repeat(length - r#"{"message":""}"#.len()));
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{params}}}"#);
+        assert!(peer.receive(&text));
+        (waiter.take().len(), transport.take().concat().contains("one above 1 MiB"))
+    };
+    assert_eq!(ask(limits::STREAM_BYTES), (1, false));
+    assert_eq!(ask(limits::STREAM_BYTES + 1), (0, true));
+}

@@ -44,6 +44,7 @@ fn asking(message: &Value) -> Vec<String> {
             let keys = (0..params["arguments"]["count"].as_u64().unwrap()).map(|key| key.to_string());
             asked(&keys.collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(), None)
         }
+        Some("long") => asked(&["a"], Some(&"s".repeat(limits::STREAM_BYTES))),
         Some("roots") => asked(&["dirs"], None),
         Some("sample") => asked(&["model"], None),
         Some("quiet") => vec![json!({ "jsonrpc": "2.0", "id": message["id"], "result": { "content": [], "meta": params["_meta"] } }).to_string()],
@@ -155,6 +156,18 @@ fn a_peer_that_asks_much_at_once_is_given_up() {
             let error = call(&rig, request)["error"].clone();
             assert!(error["message"].as_str().unwrap().contains("asks too much"), "{error}");
         }
+    }
+}
+
+/// P3: questions and state are kept while a client of an older version is asked.
+#[test]
+fn a_peer_that_asks_at_length_is_given_up() {
+    let rig = rig(asking);
+    let session = rig.session_as(1);
+    let long = json!({ "name": "long" });
+    for request in [modern("tools/call", long.clone()), legacy(&session, "tools/call", long)] {
+        let error = call(&rig, request)["error"].clone();
+        assert!(error["message"].as_str().unwrap().contains("asks too much"), "{error}");
     }
 }
 
