@@ -11,7 +11,7 @@ use super::launch::{RunAs, directory_of, make_directory, make_root};
 use crate::base::identity::{Subject, UserId};
 
 /// The name of the directory below the parent of all home directories. No server has this name.
-const DIRECTORY: &str = ".users";
+pub(super) const DIRECTORY: &str = ".users";
 /// The user id for programs that serve everybody. Ids at GitHub are above zero.
 const EVERYBODY: Subject = Subject::User(UserId(0));
 

@@ -1,6 +1,7 @@
 //! The trial of `check --start`: one instance of a server is started, asked for its lists, and ended.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::asked::ask;
+use super::child_user;
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances};
 use super::message;
@@ -18,8 +20,9 @@ use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::mcp::{ListEntry, Members};
 
-/// The person of a trial, which is no GitHub account: accounts are numbered from 1.
-const NOBODY: UserId = UserId(0);
+/// The person of a trial, which is no GitHub account: the largest number that every reader of JSON keeps. In a range of users it has
+/// a number of its own; 0 is that of programs that serve everybody.
+pub(super) const NOBODY: Subject = Subject::User(UserId((1 << 53) - 1));
 
 /// The lists: the capability of each, and the member that names an entry.
 const LISTS: [(&str, &str); 3] = [("tools", "name"), ("prompts", "name"), ("resources", "uri")];
@@ -32,13 +35,16 @@ pub(super) struct TrialDirectory {
 }
 
 impl TrialDirectory {
-    /// A directory below the parent of all home directories, so that other users can traverse the same ancestors. Creates nothing.
+    /// A directory below the parent of all home directories, so that other users can traverse the same ancestors. Created only if
+    /// persons have numbers of a range of users, which a trial must not use: it leads to their assignment.
     pub(super) fn below(root: &Path) -> TrialDirectory {
         let missing = root.ancestors().take_while(|directory| !directory.exists());
-        TrialDirectory {
-            path: root.join(format!(".check-{}", process::id())), // no server's name begins with a dot
-            missing: missing.map(Path::to_owned).collect(),
+        let path = root.join(format!(".check-{}", process::id())); // no server's name begins with a dot
+        if let Ok(users) = root.join(child_user::DIRECTORY).canonicalize() {
+            // If the directory cannot be created, nothing can be started either.
+            let _ = fs::create_dir(&path).and_then(|()| symlink(users, path.join(child_user::DIRECTORY)));
         }
+        TrialDirectory { path, missing: missing.map(Path::to_owned).collect() }
     }
 }
 
@@ -56,11 +62,10 @@ impl Drop for TrialDirectory {
 /// # Errors
 /// The reason why it cannot be used.
 pub(super) fn run(instances: &Arc<Instances>) -> Result<String, String> {
-    let found = instances.wait_for(&nobody()).map_err(|why| why.to_string());
-    let offer = found.map(|(instance, greeting)| describe(&instance, &greeting));
+    let offer = instances.wait_for(&nobody()).map(|(instance, greeting)| describe(&instance, &greeting));
     instances.restart();
     instances.settings.pool.wait_for_ended(limits::DRAIN);
-    offer
+    offer.map_err(|why| why.to_string())
 }
 
 fn describe(instance: &Instance, greeting: &Greeting) -> String {
@@ -108,7 +113,7 @@ fn nobody() -> Principal {
         }
     }
     Principal {
-        subject: Subject::User(NOBODY),
+        subject: NOBODY,
         login: Arc::from("check"),
         memberships: Arc::default(),
         client: ClientFingerprint::of("check"),

@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::base::identity::fake::subject;
+use crate::bridge::child_user::ChildUser;
 use crate::bridge::template::Variables;
 
 struct Trial {
@@ -114,6 +115,23 @@ fn a_trial_leaves_nothing_behind() {
     }
     let left: Vec<_> = fs::read_dir(&trial.root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["servers.json"]);
+}
+
+/// P2: a trial's programs must not run as the user of a person, nor as that of programs that serve everybody.
+#[test]
+fn a_trial_takes_the_number_of_no_person() {
+    let trial = Trial::new("numbers");
+    let users = ChildUser::PerPerson(70_001..=70_005);
+    let of = |person: Option<Subject>, root: &Path| users.of(person, root).unwrap().id;
+    let persons = [of(None, &trial.root), of(Some(subject(7)), &trial.root)];
+    for _ in 0..2 {
+        let homes = TrialDirectory::below(&trial.root);
+        assert_eq!((persons, of(Some(trial::NOBODY), &homes.path)), ([70_001, 70_002], 70_003));
+        assert_eq!(of(Some(subject(7)), &homes.path), 70_002);
+    }
+    assert_eq!(of(Some(subject(8)), &trial.root), 70_004);
+    let left = fs::read_dir(&trial.root).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), [".users"]);
 }
 
 /// A program that cannot traverse the path to its home directory would fail at each start.
