@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::asked;
 use super::entry::Isolation;
-use super::instances::{InstanceSettings, Instances, Job};
+use super::instances::{InstanceSettings, Instances};
 use super::listed::Listed;
 use super::message;
 use super::passed_call::PassedCalls;
@@ -34,6 +34,12 @@ impl Bridge {
     /// The server's name in paths, directories, the log and messages.
     pub(crate) fn name(&self) -> &str {
         self.instances().server()
+    }
+
+    /// Ends all instances and parked calls, for good: the server's description has changed.
+    pub(super) fn retire(&self) {
+        self.calls.parked.close();
+        self.instances().retire();
     }
 
     /// The instances, for the operator's commands.
@@ -113,12 +119,10 @@ impl Backend for Bridge {
     }
 
     fn interests_changed(&self, caller: &Principal) {
-        let job: Job = Box::new(|found| {
-            if let Ok((instance, _)) = found {
-                instance.restore();
-            }
-        });
-        self.instances().with(caller, job);
+        // One that is being started gets them afterwards, so that nothing has to wait for it.
+        if let Ok(instance) = self.instances().find(caller) {
+            instance.restore();
+        }
     }
 
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
@@ -151,8 +155,9 @@ impl Backend for Bridge {
         self.calls.listed.has(caller.grant, operation, name).then(|| Cow::Owned(name.to_owned()))
     }
 
+    /// Lists may be recorded while their grant is being ended.
     fn grants(&self) -> Vec<GrantId> {
-        self.instances().grants()
+        [self.instances().grants(), self.calls.listed.grants()].concat()
     }
 
     fn keeps_sessions(&self) -> bool {

@@ -127,7 +127,7 @@ impl Bridges {
         self.current.lock().clone_from(&current);
         for BridgedServer { bridge, digest, .. } in before {
             if current.iter().all(|server| server.digest != digest) {
-                bridge.instances().retire();
+                bridge.retire();
             }
             if current.iter().all(|server| server.bridge.name() != bridge.name()) {
                 changes.removed.push(bridge.name().to_owned());

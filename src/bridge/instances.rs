@@ -102,12 +102,7 @@ impl Instances {
     pub(super) fn with(self: &Arc<Instances>, person: &Principal, job: Job) {
         self.end_outdated(person);
         match self.find(person) {
-            Ok((instance, is_new)) => {
-                instance.when_ready(job);
-                if is_new {
-                    self.launch(&instance, person);
-                }
-            }
+            Ok(instance) => instance.when_ready(job),
             Err(why) => job(Err(why)),
         }
     }
@@ -201,8 +196,8 @@ impl Instances {
         self.settings.pool.slots.lock().running.get(&key).map(|slot| Arc::clone(&slot.instance))
     }
 
-    /// The instance of this person, and whether it is new and still has to be launched.
-    fn find(self: &Arc<Instances>, person: &Principal) -> Result<(Arc<Instance>, bool), Unavailable> {
+    /// The instance of this person, which is launched if it is new.
+    pub(super) fn find(self: &Arc<Instances>, person: &Principal) -> Result<Arc<Instance>, Unavailable> {
         let (key, pool) = (self.key(person), &self.settings.pool);
         let grants = key.subject.map(|_| person.grant);
         let session = person.session.clone().filter(|_| key.session.is_some());
@@ -210,7 +205,7 @@ impl Instances {
         let mut slots = pool.slots.lock();
         if let Some(slot) = slots.running.get_mut(&key) {
             slot.grants.extend(grants);
-            return Ok((Arc::clone(&slot.instance), false));
+            return Ok(Arc::clone(&slot.instance));
         }
         if slots.is_closed {
             return Err(Unavailable::Stopping);
@@ -242,7 +237,8 @@ impl Instances {
             let instance = Arc::downgrade(&instance);
             session.ended.on_trip(move || instance.upgrade().iter().for_each(|instance| instance.end()));
         }
-        Ok((instance, true))
+        self.launch(&instance, person);
+        Ok(instance)
     }
 
     fn launch(&self, instance: &Arc<Instance>, person: &Principal) {

@@ -135,6 +135,11 @@ impl Listed {
         }
     }
 
+    /// The grants with recorded lists.
+    pub(super) fn grants(&self) -> Vec<GrantId> {
+        self.by_grant.lock().keys().copied().collect()
+    }
+
     /// Forgets the lists of a grant.
     pub(super) fn end_grant(&self, grant: GrantId) {
         self.by_grant.lock().remove(&grant);

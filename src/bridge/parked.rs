@@ -25,7 +25,7 @@ impl Default for ParkedCalls {
 }
 
 impl ParkedCalls {
-    /// Parks a call of a grant. Returns whether it was parked: not while the server stops.
+    /// Parks a call of a grant. Returns whether it was parked: not after [`ParkedCalls::close`].
     pub(super) fn insert(&self, ticket: &str, call: (GrantId, NextRequest)) -> bool {
         self.by_ticket.lock().as_mut().map(|calls| calls.insert(ticket.to_owned(), call)).is_some()
     }

@@ -281,6 +281,16 @@ fn the_end_of_the_server_ends_parked_calls() {
     assert!(late.last().contains("nobody waits"));
 }
 
+/// The places of a changed server's parked calls are free at once, not after the time for an answer.
+#[test]
+fn the_end_of_a_servers_description_ends_parked_calls() {
+    let rig = rig(usual);
+    let asked = rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    rig.bridge.retire();
+    until(|| rig.bridge.instances().settings.pool.questions.held() == 0);
+}
+
 #[test]
 fn a_cancelled_call_is_cancelled_at_the_peer() {
     let rig = rig(usual);

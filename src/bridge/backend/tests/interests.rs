@@ -1,7 +1,8 @@
 //! Log levels and subscriptions of clients, forwarded to the peer.
 
-use super::rig::modern_peer;
+use super::rig::{modern_peer, rig_of};
 use super::*;
+use crate::bridge::unavailable::Unavailable;
 
 /// The peer's messages of these methods since the last call.
 fn told(rig: &Rig, index: usize, methods: &[&str]) -> Vec<Value> {
@@ -139,4 +140,17 @@ fn a_modern_peer_has_one_stream_of_changes() {
     rig.peer(0).say(&json!({ "jsonrpc": "2.0", "id": listen["id"], "result": {} }).to_string());
     rig.send(legacy(&session, "tools/list", json!({}))).last();
     assert_eq!(told(&rig, 0, &["subscriptions/listen"]).len(), 1);
+}
+
+/// Any number of updates during a start leaves room for the calls that wait for it.
+#[test]
+fn updates_during_a_start_do_not_keep_calls_out() {
+    let rig = rig_of(Isolation::Shared, |_| Vec::new());
+    let person = principal(1);
+    (0..=limits::bridge::REQUESTS).for_each(|_| rig.bridge.interests_changed(&person));
+    let (sender, found) = crossbeam_channel::bounded(1);
+    rig.bridge.instances().with(&person, Box::new(move |found| sender.send(found.err()).unwrap()));
+    assert!(found.try_recv().is_err(), "it waits");
+    rig.peer(0).die();
+    assert!(matches!(found.recv().unwrap(), Some(Unavailable::Died(_))));
 }

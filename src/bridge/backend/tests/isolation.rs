@@ -103,3 +103,16 @@ fn one_user_cannot_occupy_a_shared_peer() {
     assert!(rig.send_as(2, call).last().contains("reported"));
     drop(waiting);
 }
+
+/// A grant may be deleted without a notice, or while a list is read for it: the sweep ends it all the same.
+#[test]
+fn the_lists_of_an_ended_grant_are_forgotten() {
+    let rig = rig(usual);
+    let grant = principal(1).grant;
+    rig.send(modern("tools/list", json!({}))).last();
+    rig.peer(0).die();
+    until(|| rig.mcp.counts().calls == 0);
+    assert!(rig.mcp.grants().contains(&grant), "it has no instance");
+    rig.mcp.end_grant(grant, None);
+    assert!(!rig.mcp.grants().contains(&grant));
+}
