@@ -168,12 +168,11 @@ impl TokenEndpoint {
             let (next, rotated_at) = match rotation(&grant.stage, token.generation, now) {
                 Rotation::Next(generation) => (generation, now),
                 // T10, T11: after a lost answer, or for a parallel refresh, the current generation once more; nothing is written.
-                Rotation::Retry { generation, rotated_at } if self.grants.is_good(&grant) => {
+                Rotation::Retry { generation, rotated_at } => {
                     return Ok(self.issue(&grant, (generation, rotated_at), &scopes, &token.secret));
                 }
                 // T10: another process with the same login gets it as well, once the policy has been asked (T13).
-                Rotation::Retry { generation, rotated_at }
-                | Rotation::WithinGrace { generation, rotated_at } => (generation, rotated_at),
+                Rotation::WithinGrace { generation, rotated_at } => (generation, rotated_at),
                 // Ending the grant takes a place of its own, to revoke GitHub's token: this refresh gives up its.
                 Rotation::Reuse => {
                     drop(place.take());

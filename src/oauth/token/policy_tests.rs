@@ -46,20 +46,6 @@ fn a_code_of_a_person_who_is_not_let_in_any_more_gives_no_tokens() {
     assert_eq!((fixture.grants.list().unwrap().len(), fixture.provider.discarded()), (0, 1));
 }
 
-/// T13: nor does a refresh token that was just replaced, which is otherwise answered without a question.
-#[test]
-fn a_repeated_refresh_of_a_person_who_is_not_let_in_any_more_gives_no_tokens() {
-    let fixture = fake::fixture();
-    let mut browser = Browser::new(&fixture);
-    let first = browser.tokens();
-    tokens(&browser.refresh(&first.refresh));
-    tokens(&browser.refresh(&first.refresh));
-    let hubot = Policy::new(vec![crate::oauth::AllowRule::User("hubot".to_owned())]);
-    fixture.server.grants.change_rules(crate::oauth::Rules { policy: hubot, ..Default::default() });
-    assert_eq!(error(&browser.refresh(&first.refresh)), invalid_grant());
-    assert!(fixture.grants.list().unwrap().is_empty());
-}
-
 /// T13: so is it when a token that was replaced is used late, or whoever has left would stay for another hour.
 #[test]
 fn the_policy_is_asked_when_a_replaced_token_is_used_late() {
