@@ -15,8 +15,8 @@ pub const NOISE: (usize, Duration) = (1024 * 1024, Duration::from_secs(60));
 pub const ERROR_LINE_BYTES: usize = 4 * 1024;
 /// Lines of one program's standard error that are logged per second.
 pub const ERROR_LINES: u32 = 20;
-/// Lines of it that are repeated in the log line of the program's end.
-pub const LAST_LINES: usize = 5;
+/// Lines of it that are repeated in the log line of the program's end: more than npm's notice of a newer version, which comes last.
+pub const LAST_LINES: usize = 10;
 /// Messages that wait until a program reads them (bytes); one message alone may be larger.
 pub const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// The time for which a program may leave pending standard input unread.
