@@ -12,12 +12,15 @@ fn text_on_standard_output_is_tolerated_up_to_a_rate() {
 #[test]
 fn the_last_lines_of_standard_error_are_kept() {
     let mut errors = Errors::new(&[]);
-    for line in ["1", "", "2 \r", "3", "4", "5", "6", "7"] {
+    for line in ["1", "", "2 \r", "3"] {
         errors.take(line.as_bytes(), "test", Some(7));
     }
+    assert_eq!(errors.last(), ["1", "2", "3"]);
+    for number in 4..=limits::bridge::LAST_LINES + 2 {
+        errors.take(number.to_string().as_bytes(), "test", Some(7));
+    }
     let last = errors.last();
-    assert_eq!(last, ["3", "4", "5", "6", "7"]);
-    assert_eq!(last.len(), limits::bridge::LAST_LINES);
+    assert_eq!((&*last[0], last.len()), ("3", limits::bridge::LAST_LINES));
     errors.take(b"\xff\x1b[31m", "test", None);
     assert_eq!(errors.last().last().unwrap(), "\u{fffd}\u{1b}[31m", "escaped by the log");
 }
