@@ -407,7 +407,7 @@ pub const CACHED_GRANTS: usize = 4096;
 /// The database's own cache of pages (bytes): the upper levels of the trees of some 100,000 grants.
 pub const DATABASE_CACHE_BYTES: usize = 2 * 1024 * 1024;
 /// Grants that are deleted in one transaction. The rest of the expired ones is left to the next sweep, that of a denied client's
-/// to the next transaction.
+/// to the next transaction. Grants with recorded lists that a sweep looks up, for each bridge.
 pub const SWEEP_BATCH: usize = 256;
 /// The time for which a grant stays in the table after its end, in the process's monotonic time: a clock that jumps ahead and back
 /// deletes nothing. Grants whose code was never redeemed are not kept.

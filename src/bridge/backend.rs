@@ -157,7 +157,7 @@ impl Backend for Bridge {
 
     /// Lists may be recorded while their grant is being ended.
     fn grants(&self) -> Vec<GrantId> {
-        [self.instances().grants(), self.calls.listed.grants()].concat()
+        [self.instances().grants(), self.calls.listed.some_grants()].concat()
     }
 
     fn keeps_sessions(&self) -> bool {

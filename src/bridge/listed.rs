@@ -1,7 +1,8 @@
 //! Facts from peers' lists that decisions about calls depend on: names of tools and prompts for the log, and the arguments that
 //! 2026-07-28 mirrors in headers. Learned from the lists that clients read; no list is requested for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -15,7 +16,9 @@ use crate::mcp::{ListEntry, Mirrored, Operation, Reply, ToolRules};
 #[derive(Default)]
 pub(super) struct Listed {
     /// Guards the recorded lists.
-    by_grant: Mutex<HashMap<GrantId, ListedNames>>,
+    by_grant: Mutex<BTreeMap<GrantId, ListedNames>>,
+    /// The latest grant that [`Listed::some_grants`] has returned.
+    returned: Mutex<Option<GrantId>>,
 }
 
 /// The lists of one grant, within a size budget.
@@ -135,9 +138,15 @@ impl Listed {
         }
     }
 
-    /// The grants with recorded lists.
-    pub(super) fn grants(&self) -> Vec<GrantId> {
-        self.by_grant.lock().keys().copied().collect()
+    /// Some of the grants with recorded lists, with each call the next ones: each is looked up in the table.
+    pub(super) fn some_grants(&self) -> Vec<GrantId> {
+        let mut returned = self.returned.lock();
+        let after = (returned.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let by_grant = self.by_grant.lock();
+        let grants: Vec<_> =
+            by_grant.range(after).map(|(grant, _)| *grant).take(limits::SWEEP_BATCH).collect();
+        *returned = grants.last().copied();
+        grants
     }
 
     /// Forgets the lists of a grant.

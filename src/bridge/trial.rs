@@ -41,6 +41,7 @@ impl TrialDirectory {
         let missing = root.ancestors().take_while(|directory| !directory.exists());
         let path = root.join(format!(".check-{}", process::id())); // no server's name begins with a dot
         if let Ok(users) = root.join(child_user::DIRECTORY).canonicalize() {
+            let _ = fs::remove_dir_all(&path); // of a trial that was killed
             // If the directory cannot be created, nothing can be started either.
             let _ = fs::create_dir(&path).and_then(|()| symlink(users, path.join(child_user::DIRECTORY)));
         }

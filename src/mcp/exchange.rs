@@ -228,7 +228,7 @@ impl Exchange {
         let error = Error::new(Error::INTERNAL, why);
         self.task().into_iter().for_each(|task| task.end());
         self.end(Err(error.into()), Some(CallOutcome::Cancelled));
-        self.call.cancel.trip();
+        self.cancelled().trip();
     }
 
     /// `logged` replaces the outcome of the answer in the log.

@@ -97,6 +97,18 @@ fn no_part_of_a_list_is_read_into_much_more_memory() {
     assert!(schema(0).is_some() && schema(limits::bridge::LISTED_BYTES).is_none());
 }
 
+/// A sweep looks at a bounded number of grants, and in the end at each.
+#[test]
+fn recorded_grants_are_swept_in_turn() {
+    let listed = Listed::default();
+    let page: Reply = serde_json::from_value(json!({ "tools": [{ "name": "look" }] })).unwrap();
+    let all: Vec<_> = (0..=limits::SWEEP_BATCH).map(|n| GrantId((n as u128).to_be_bytes())).collect();
+    all.iter().for_each(|grant| listed.note(person(1, *grant), Operation::ListTools, &page));
+    let turns = [(); 4].map(|()| listed.some_grants());
+    assert_eq!(turns.each_ref().map(Vec::len), [limits::SWEEP_BATCH, 1, 0, limits::SWEEP_BATCH]);
+    assert_eq!(turns[..2].concat(), all);
+}
+
 /// A7: with one program per person, a change that it notifies concerns none of another person's tools.
 #[test]
 fn a_change_of_one_persons_tools_is_not_anothers() {
