@@ -74,8 +74,7 @@ fn a_directory_is_refused_and_a_check_does_not_create_a_missing_file() {
     assert!(existing(Path::new("/dev/full")).unwrap().is_some());
 }
 
-/// A command of root's appends to no file that the server has chosen by a link in a directory of its own. A start follows the link: it may be
-/// the operator's.
+/// In a directory that the server can write to, a command follows no link to the log. A start does: the link may be the operator's.
 #[test]
 fn a_command_follows_no_link_in_a_directory_that_others_can_write_to() {
     let (secret, link) = (TestFile::new("secret"), TestFile::new("link"));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
-use crate::support::http::Request;
+use crate::support::http::{Answer, Request};
 use crate::support::server::Server;
 use crate::support::walk::{REDIRECT_URI, Tokens, VERIFIER, in_session, modern, reply};
 
@@ -229,16 +229,19 @@ fn obstacles_at_github_are_shown_and_logged() {
     check(404, "not_found", "This account is not let in", "no_rule");
 }
 
+/// A call of the tool that needs the person's token at GitHub.
+fn call_whoami(server: &Server, tokens: &Tokens) -> Answer {
+    let request = modern("tools/call", json!({"name": "whoami", "arguments": {}}));
+    request.bearer(&tokens.access).send(server.authority()).unwrap()
+}
+
 /// T13: a token that the person has revoked at GitHub ends its grant when a tool needs it, so that the client logs in again.
 #[test]
 fn a_token_that_github_refuses_leads_to_a_new_login() {
     let github = FakeGitHub::start();
     let server = Server::start(&github);
     let (client, tokens) = server.login();
-    let whoami = || {
-        let request = modern("tools/call", json!({"name": "whoami", "arguments": {}}));
-        request.bearer(&tokens.access).send(server.authority()).unwrap()
-    };
+    let whoami = || call_whoami(&server, &tokens);
     assert_eq!(reply(&whoami())["result"]["structuredContent"]["login"], "octocat");
     github.withdraw();
     let told = reply(&whoami());
@@ -257,10 +260,7 @@ fn a_token_that_github_refuses_is_logged_without_a_table() {
     let github = FakeGitHub::start();
     let server = Server::start(&github);
     let (client, tokens) = server.login();
-    let whoami = || {
-        let request = modern("tools/call", json!({"name": "whoami", "arguments": {}}));
-        request.bearer(&tokens.access).send(server.authority()).unwrap()
-    };
+    let whoami = || call_whoami(&server, &tokens);
     whoami().expect(200);
     let (table, away) = (server.state_dir().join("grants.redb"), server.state_dir().join("away"));
     if table.exists() {
