@@ -226,19 +226,21 @@ class Server:
             self.process = subprocess.Popen(
                 self.command, env={**self.env, **(more or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        while time.monotonic() < started + 20 and self.process.poll() is None:
+        while time.monotonic() < started + 60 and self.process.poll() is None:
             try:
                 self.site.ask(200, "GET", f"{self.site.below}/healthz")
                 return time.monotonic() - started
             except OSError:
                 time.sleep(0.002)
+        self.process.kill()  # it must not keep the port from the next attempt
+        self.process.wait()
         raise SystemExit(f"the server did not start:\n{self.log()}")
 
     def log(self):
         with open(f"{self.directory}/log", errors="replace") as log:
             return log.read()
 
-    def wait_for_log(self, words, seconds=10):
+    def wait_for_log(self, words, seconds=30):
         """The last line with all of `words` that arrives within that time."""
         end = time.monotonic() + seconds
         while True:
@@ -271,6 +273,32 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+class Pace:
+    """The pauses of the machine, whatever the server does: how late a thread is that sleeps and writes to the disk, again and again.
+    A server is too slow if it takes longer than its limit and the longest pause together."""
+
+    def __init__(self):
+        self.file = tempfile.TemporaryFile(buffering=0)  # where the directories of the servers are
+        self.restart()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def restart(self):
+        self.began, self.longest = time.monotonic(), 0.0
+
+    def run(self):
+        while True:
+            time.sleep(0.1)
+            self.file.write(b".")
+            os.fsync(self.file.fileno())
+            self.pause()
+            self.began = time.monotonic()
+
+    def pause(self):
+        """The longest pause since the (re)start (seconds), including one that still lasts."""
+        self.longest = max(self.longest, time.monotonic() - self.began - 0.1)
+        return self.longest
+
+
 # ---- as a program ----
 
 def site_at(url, certificate=None):
@@ -283,14 +311,20 @@ def log_in_at(site):
     seconds = healthy(site)
     # A state of maximum length, of characters that the redirect at the end has to escape.
     person = Person(site).register().log_in(":" * 4096)
-    asked = time.monotonic()
-    with site.open("POST", f"{site.below}/mcp", *person.request("start-notification-stream", {"interval": 1000, "count": 3})) as stream:
-        first = next(line for line in stream if line.startswith(b"data: {"))
-        at = time.monotonic() - asked
-        rest = stream.read()
-    whole = time.monotonic() - asked
-    if b"#1 of 3" not in first or b"Sent 3 notifications" not in rest or at > whole - 1.5:
-        raise Surprise(f"the stream was not passed on as it came: first after {at:.2f} s of {whole:.2f} s: {first}{rest}")
+    # A proxy that does not pass on a stream as it comes delays each one; a pause of the machine, one of them.
+    for _ in range(5):
+        asked = time.monotonic()
+        with site.open("POST", f"{site.below}/mcp", *person.request("start-notification-stream", {"interval": 1000, "count": 3})) as stream:
+            first = next(line for line in stream if line.startswith(b"data: {"))
+            at = time.monotonic() - asked
+            rest = stream.read()
+        whole = time.monotonic() - asked
+        if b"#1 of 3" not in first or b"Sent 3 notifications" not in rest:
+            raise Surprise(f"the stream was not passed on whole: {first}{rest}")
+        if at <= whole - 1.5:
+            break
+    else:
+        raise Surprise(f"the stream was not passed on as it came: first after {at:.2f} s of {whole:.2f} s")
     print(f"a login and a call in {seconds * 1000:.0f} ms; the first of three events after {at * 1000:.0f} ms, the last after {whole * 1000:.0f} ms")
 
 

@@ -33,15 +33,15 @@ serve() {
     pids="$pids $!"
 }
 ask() { curl --silent --max-time 20 --cacert "$ca" "$@"; }
-ready() { ask --output /dev/null --retry 15 --retry-delay 1 --retry-all-errors --retry-max-time 20 --fail "$url/healthz" || fail "no answer"; }
+ready() { ask --output /dev/null --retry 60 --retry-delay 1 --retry-all-errors --retry-max-time 60 --fail "$url/healthz" || fail "no answer"; }
 status() { ask --output /dev/null --write-out '%{http_code}' "$@"; }
 expect() { wanted=$1; shift; got=$(status "$@"); [ "$got" = "$wanted" ] || fail "$got instead of $wanted: $*"; }
 
 # Lines of the log come a moment after the answer.
 heard() {
-    for _ in $(seq 40); do
+    for _ in $(seq 300); do
         if grep -q "$1" "$work/server.log"; then return 0; fi
-        sleep 0.05
+        sleep 0.1
     done
     return 1
 }

@@ -55,7 +55,7 @@ def line(server, words):
 
 def does_not_start(server, more=None):
     """The outcome of a failed start: status and last line."""
-    run = subprocess.run(server.command, env={**server.env, **(more or {})}, capture_output=True, text=True, timeout=20)
+    run = subprocess.run(server.command, env={**server.env, **(more or {})}, capture_output=True, text=True, timeout=60)
     return run.returncode, run.stderr.strip().splitlines()[-1] if run.stderr.strip() else ""
 
 
@@ -179,7 +179,7 @@ def volumes(binary):
         subprocess.run(["cc", "-shared", "-fPIC", "-o", lacks, source, "-ldl"], check=True)
         server.env["LD_PRELOAD"] = lacks
         command = lambda *words: subprocess.run(  # noqa: E731
-            [*server.command, *words], env=server.env, capture_output=True, text=True, timeout=20)
+            [*server.command, *words], env=server.env, capture_output=True, text=True, timeout=60)
 
         def served(volume, words, person=None):
             """A start on such a volume: the views of client and operator."""

@@ -26,7 +26,7 @@ def seen(what, fine, words=""):
 
 
 def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180)
 
 
 def make(folder, name):
