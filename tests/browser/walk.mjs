@@ -67,6 +67,7 @@ const no = (page) => page.getByRole("button", { name: /^(cancel|deny)/i }).first
 /** Runs `walk` in a fresh browser profile; anything that Chromium complains about fails it. */
 async function visit(look, walk) {
   const context = await browser.newContext(look);
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   const complaints = [];
   // A browser asks each origin for its icon; the pages of the server and the simulated GitHub bring theirs.
@@ -189,7 +190,7 @@ for (const look of LOOKS) {
       assert.equal(await all.isVisible(), false);
       await page.getByText("End all access").first().click();
       await shoot(page, `account-ask-${look.name}`);
-      await all.click();
+      await Promise.all([page.waitForEvent("load"), all.click()]);
       assert.equal(await ends.count(), 0);
       await shoot(page, `account-ended-${look.name}`);
       await page.getByRole("button", { name: "Sign out" }).click();
@@ -270,7 +271,7 @@ for (const [end, answer] of [["code", yes], ["error", no]]) {
       await yes(popup).click();
       await popup.waitForURL((url) => url.pathname === "/login/oauth/authorize");
       await answer(popup).click({ noWaitAfter: true });
-      await opener.waitForFunction(() => window.answer, null, { timeout: 5000 });
+      await opener.waitForFunction(() => window.answer);
       const { data, polls, closed } = await opener.evaluate(() => window.answer);
       assert.ok(new URLSearchParams(data).get(end), data);
       assert.ok(polls > 10 && !closed, `closed before the answer, in ${polls} polls`);

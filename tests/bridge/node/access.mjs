@@ -46,7 +46,7 @@ async function start(program, args, github, more) {
   const ended = once(child, "exit");
   const origin = `http://127.0.0.1:${port}`;
   for (let tries = 0; !(await fetch(`${origin}/healthz`).then((answer) => answer.ok, () => false)); tries++) {
-    if (child.exitCode !== null || tries > 500) throw new Error(`${program} is not ready; it says:\n${log}`);
+    if (child.exitCode !== null || tries > 3000) throw new Error(`${program} is not ready; it says:\n${log}`);
     await pause(20);
   }
   return {
@@ -57,7 +57,7 @@ async function start(program, args, github, more) {
     async reload(event) {
       const seen = log.split(event).length;
       child.kill("SIGHUP");
-      for (const end = Date.now() + 5000; log.split(event).length === seen; await pause(20)) assert.ok(Date.now() < end, log);
+      for (const end = Date.now() + 30_000; log.split(event).length === seen; await pause(20)) assert.ok(Date.now() < end, log);
     },
     async stop() {
       child.kill("SIGTERM");

@@ -67,7 +67,7 @@ class Forms(HTMLParser):
 
 async def log_in(link):
     """Simulates the person and the browser; returns the callback's parameters."""
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=60) as browser:
         answer = await browser.get(link)
         for _ in range(12):
             while answer.status_code in (302, 303):
@@ -126,7 +126,7 @@ class Walk:
         async def on_log(params):
             self.logs.append(params)
 
-        async with httpx.AsyncClient(auth=self.auth, timeout=30) as http:
+        async with httpx.AsyncClient(auth=self.auth, timeout=60) as http:
             async with streamable_http_client(self.endpoint, http_client=http) as (read, write, session_id):
                 async with ClientSession(read, write, logging_callback=on_log) as session:
                     await session.initialize()
@@ -137,7 +137,7 @@ class Walk:
         headers = {"Accept": "application/json, text/event-stream"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             return await http.post(self.endpoint, json=INITIALIZE, headers=headers)
 
     async def a_call_without_a_token_is_answered_401_and_a_challenge(self):
@@ -181,7 +181,7 @@ class Walk:
         assert self.keeper.logins == 1
 
     async def what_is_revoked_is_worth_nothing(self):
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             metadata = (await http.get(f"{self.origin}/.well-known/oauth-authorization-server")).json()
             form = {"token": self.keeper.tokens.refresh_token, "client_id": self.keeper.client.client_id}
             assert (await http.post(metadata["revocation_endpoint"], data=form)).status_code == 200
@@ -204,7 +204,7 @@ async def demo(binary):
     child = subprocess.Popen([binary, "demo"], env={"MCP_LISTEN": address, "MCP_STATE_DIR": state}, stderr=log, stdout=subprocess.DEVNULL)
     try:
         async with httpx.AsyncClient() as http:
-            for _ in range(500):
+            for _ in range(3000):
                 try:
                     await http.get(f"http://{address}/.well-known/oauth-authorization-server")
                     break
@@ -213,7 +213,7 @@ async def demo(binary):
                     await asyncio.sleep(0.02)
         yield f"http://{address}"
         child.terminate()
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
     except BaseException:
         log.seek(0)
         print(log.read(), file=sys.stderr)

@@ -25,10 +25,10 @@ export async function startDemo(binary, options = {}, args = []) {
   const child = spawn(binary, ["demo", ...args], { env, stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   child.stderr.on("data", (chunk) => (log += chunk));
-  const ended = once(child, "exit");
+  const ended = once(child, "close"); // with the last line of the log
   const metadata = `${origin}/.well-known/oauth-authorization-server`;
   for (let tries = 0; !(await fetch(metadata).then((answer) => answer.ok, () => false)); tries++) {
-    if (child.exitCode !== null || tries > 500) throw new Error(`${binary} is not ready; it says:\n${log}`);
+    if (child.exitCode !== null || tries > 3000) throw new Error(`${binary} is not ready; it says:\n${log}`);
     await pause(20);
   }
   const stop = async () => {
