@@ -148,7 +148,7 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
         log::warn("simulated.github", &fields);
         // Output errors are ignored: nobody reads it then.
         let servers = server.named_servers();
-        let _ = print(&simulation::next_steps(&config::command_line(), server.public_url(), &servers));
+        let _ = print(&simulation::next_steps(server.public_url(), &servers));
     }
     wait_for_stop(next_signal, &server, &config);
     let stopped = server.stop();

@@ -150,12 +150,6 @@ impl GitHubApp {
     }
 }
 
-/// The command line of this process, its own name first.
-#[allow(clippy::disallowed_methods)] // this is the environment's home
-pub fn command_line() -> Vec<String> {
-    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
-}
-
 /// The arguments of this process.
 #[allow(clippy::disallowed_methods)] // this is the environment's home
 pub fn arguments() -> impl Iterator<Item = OsString> {

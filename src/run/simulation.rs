@@ -46,18 +46,9 @@ impl SimulatedGitHub {
     }
 }
 
-/// Advice for a newcomer to the demo, which was started by this command line. `servers` are names and URLs, if there are several.
-pub(super) fn next_steps(command_line: &[String], url: &PublicUrl, servers: &[(String, Arc<str>)]) -> String {
+/// Advice for a newcomer to the demo. `servers` are names and URLs, if there are several.
+pub(super) fn next_steps(url: &PublicUrl, servers: &[(String, Arc<str>)]) -> String {
     let origin = url.to_string();
-    let command = without_demo(command_line);
-    let ours = command_line.split(|word| word == "--").next().unwrap_or_default();
-    // The address must stay the one that is registered at GitHub.
-    let (option, variable) = match url.authority() {
-        other if other.parse::<SocketAddr>().is_ok() => ("--listen", format!("MCP_LISTEN={other} ")),
-        _ => ("--public-url", format!("MCP_PUBLIC_URL={origin} ")),
-    };
-    let is_known = url.authority() == "127.0.0.1:3001" || ours.iter().any(|word| word.starts_with(option));
-    let address = if is_known { String::new() } else { variable };
     let (places, connecting) = match servers {
         [] => (format!("{origin}/mcp"), connecting_to_one(&origin)),
         several => (origin.clone(), connecting_to_several(several)),
@@ -72,9 +63,10 @@ pub(super) fn next_steps(command_line: &[String], url: &PublicUrl, servers: &[(S
 {connecting}
   With the real GitHub: register an OAuth app at https://github.com/settings/developers
   (callback URL {origin}/auth/callback), stop this with Ctrl-C, put the app's client secret
-  into a file that only you can read, and start the server:
+  into a file that only you can read, and set the options:
     (umask 077; cat > github-secret)     # paste the secret, then Enter and Ctrl-D
-    {address}GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET_FILE=github-secret MCP_ALLOW=user:YOUR-LOGIN {command}
+    export GITHUB_CLIENT_ID=... GITHUB_CLIENT_SECRET_FILE=github-secret MCP_ALLOW=user:YOUR-LOGIN
+  Then repeat the command that started this, without the word demo.
 
 "#
     )
@@ -98,22 +90,6 @@ fn connecting_to_several(servers: &[(String, Arc<str>)]) -> String {
     };
     let lines: String = servers.iter().map(line).collect();
     lines + "    Other clients take the same URLs; without /mcp, each opens a page that says how.\n"
-}
-
-/// The command line that serves the same without simulation, quoted for a shell.
-fn without_demo(command_line: &[String]) -> String {
-    let (program, arguments) = command_line.split_at(command_line.len().min(1));
-    let arguments = arguments.strip_prefix(&["demo".to_owned()]).unwrap_or(arguments);
-    program.iter().chain(arguments).map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-}
-
-/// A word, quoted for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(&b);
-    match !word.is_empty() && word.bytes().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]

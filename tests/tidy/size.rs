@@ -28,10 +28,10 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
     (
         "ring 4, shell",
         &[
-            ("config", 1421),
+            ("config", 1417),
             ("check", 490),
             ("serve", 788),
-            ("run", 281),
+            ("run", 262),
             ("main", 3),
             ("lib", 33),
             ("operate", 315),
