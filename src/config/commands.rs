@@ -208,17 +208,8 @@ fn find(line: &[String]) -> Result<&'static Command, StartupError> {
     let longest =
         COMMANDS.iter().filter(|command| words.starts_with(command.words)).max_by_key(|c| c.words.len());
     longest.filter(|command| !command.words.is_empty() || words.is_empty()).ok_or_else(|| {
-        let listed = |is_meant: &dyn Fn(&Command) -> bool| {
-            let meant = COMMANDS.iter().skip(1).filter(|command| is_meant(command));
-            meant.map(|command| command.words.join(" ")).collect::<Vec<_>>().join(", ")
-        };
-        let siblings = listed(&|command| command.words.first() == words.first());
-        if !siblings.is_empty() {
-            return StartupError::new(format!("there is no command {:?}; write one of: {siblings}", words.join(" ")));
-        }
-        let names = listed(&|_| true);
         StartupError::new(format!(
-            "there is no command {:?}; leave it out to serve, or write one of: {names}; a program to be served stands behind --",
+            "there is no command {:?}; --help lists the commands; a program to be served stands behind --",
             words.join(" ")
         ))
     })

@@ -28,7 +28,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
     (
         "ring 4, shell",
         &[
-            ("config", 1417),
+            ("config", 1408),
             ("check", 490),
             ("serve", 788),
             ("run", 262),

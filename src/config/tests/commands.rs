@@ -140,18 +140,10 @@ fn no_flag_can_be_read_as_a_grant_id() {
 /// Nothing is ended that was not named, and nothing is guessed.
 #[test]
 fn ambiguous_commands_are_refused() {
-    refused(&["grant"], &[], "no command \"grant\"; leave it out to serve, or write one of: ");
-    refused(&["grants"], &[], "no command \"grants\"; write one of: grants list, grants revoke");
-    refused(
-        &["grants", "lists"],
-        &[],
-        "no command \"grants lists\"; write one of: grants list, grants revoke",
-    );
-    refused(
-        &["grant", "list"],
-        &[],
-        "check, grants list, grants revoke, tokens add, tokens list, tokens revoke, key rotate, backup",
-    );
+    refused(&["grant"], &[], "no command \"grant\"; --help lists the commands");
+    refused(&["grants"], &[], "no command \"grants\"");
+    refused(&["grants", "lists"], &[], "no command \"grants lists\"");
+    refused(&["grant", "list"], &[], "no command \"grant list\"");
     refused(&["key"], &[], "no command \"key\"");
     refused(&["key", "rotate", "now"], &[], "key rotate takes no argument \"now\"");
     refused(&["grants", "list", "--all"], &[], "no option \"--all\"");
