@@ -29,11 +29,6 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Waits for `condition` to be notified.
-pub fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Waits for `condition` while `waiting` is true, `timeout` at most.
 pub fn wait_timeout_while<'a, T>(
     condition: &Condvar,

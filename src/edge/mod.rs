@@ -181,21 +181,22 @@ impl Edge {
             listener.tune(settings.write_stall)?;
         }
         let (wake, woken) = UnixStream::pair()?;
+        let ended = CancelToken::new();
         let shared = Arc::new(Shared {
             handler,
             pool,
             connections: Connections::new(settings.connections, settings.connections_per_address),
             streams: Quota::in_total(settings.streams),
-            watch: Watch::default(),
+            watch: Watch::new(ended.clone()),
             bodies: BodyBudget::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
             refusals: Counters::default(),
             log_limit: Throttle::new(1),
             settings,
             closing: CancelToken::new(),
-            ended: CancelToken::new(),
+            ended,
         });
         let watching = Arc::clone(&shared);
-        // Ends when `Edge::stop` closes the watch.
+        // Ends when `Edge::stop` trips `ended`.
         thread::Builder::new()
             .name("edge-watch".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
@@ -241,7 +242,6 @@ impl Door for Edge {
         self.close();
         let over = self.wait(patience);
         self.shared.ended.trip();
-        self.shared.watch.close();
         if over {
             return;
         }

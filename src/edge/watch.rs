@@ -4,83 +4,60 @@
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::lock::{Mutex, wait, wait_timeout_while};
+use crate::base::cancel::CancelToken;
+use crate::base::lock::Mutex;
 use crate::http::Waker;
 use crate::sys;
 
 /// The watched streams of a door.
-#[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// Guards the watched streams.
-    state: Mutex<State>,
-    /// Wakes the watching thread when a stream was added or the watch closed.
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// By the descriptor of their socket.
-    streams: HashMap<RawFd, (Arc<UnixStream>, Waker)>,
-    closed: bool,
+    /// Guards the streams, by the descriptor of their socket.
+    streams: Mutex<HashMap<RawFd, (Arc<UnixStream>, Waker)>>,
+    /// Tripped when the door cuts off its streams.
+    ended: CancelToken,
 }
 
 /// A guard: its stream is watched until it is dropped.
-#[derive(Debug)]
 pub(crate) struct Watched<'a> {
     watch: &'a Watch,
     descriptor: RawFd,
 }
 
 impl Watch {
-    /// Calls `waker` when the client at the other end of `socket` has disconnected, or the watch closes.
+    pub(crate) fn new(ended: CancelToken) -> Watch {
+        Watch { streams: Mutex::default(), ended }
+    }
+
+    /// Calls `waker` when the client at the other end of `socket` has disconnected, or the door has ended.
     pub(crate) fn add(&self, socket: Arc<UnixStream>, waker: Waker) -> Watched<'_> {
-        let mut state = self.state.lock();
-        if state.closed {
+        let descriptor = socket.as_raw_fd();
+        self.streams.lock().insert(descriptor, (socket, waker.clone()));
+        // Either this sees the end, or the end of `run` sees the stream.
+        if self.ended.is_tripped() {
             waker.wake();
         }
-        let descriptor = socket.as_raw_fd();
-        state.streams.insert(descriptor, (socket, waker));
-        drop(state);
-        self.changed.notify_one();
         Watched { watch: self, descriptor }
     }
 
-    /// Wakes every stream, now and from now on, and ends [`Watch::run`].
-    pub(crate) fn close(&self) {
-        let mut state = self.state.lock();
-        state.closed = true;
-        state.streams.values().for_each(|(_, waker)| waker.wake());
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    /// Checks all streams every `pause`, as long as there are any, until closed.
+    /// Checks all streams every `pause` until the door ends, and then wakes them all.
     pub(crate) fn run(&self, pause: Duration) {
-        let mut state = self.state.lock();
-        while !state.closed {
-            if state.streams.is_empty() {
-                state = wait(&self.changed, state);
-                continue;
-            }
+        while !self.ended.wait(pause) {
             // POLLRDHUP detects a FIN or RST even behind unread bytes, which a peek does not.
-            let streams = state.streams.values().cloned();
+            let streams: Vec<_> = self.streams.lock().values().cloned().collect();
             let (sockets, wakers): (Vec<_>, Vec<_>) =
-                streams.map(|(socket, waker)| ((socket, libc::POLLRDHUP), waker)).unzip();
-            drop(state);
+                streams.into_iter().map(|(socket, waker)| ((socket, libc::POLLRDHUP), waker)).unzip();
             let gone = sys::are_ready(&sockets, 0);
             wakers.iter().zip(gone).filter(|(_, gone)| *gone).for_each(|(waker, _)| waker.wake());
-            drop((sockets, wakers));
-            let unclosed = |state: &mut State| !state.closed;
-            state = wait_timeout_while(&self.changed, self.state.lock(), pause, unclosed);
         }
+        self.streams.lock().values().for_each(|(_, waker)| waker.wake());
     }
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.watch.state.lock().streams.remove(&self.descriptor);
+        self.watch.streams.lock().remove(&self.descriptor);
     }
 }
