@@ -182,10 +182,8 @@ impl Scopes {
     pub fn parse(text: &str) -> Option<Scopes> {
         let allowed = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         let tokens = text.split(' ').filter(|token| !token.is_empty());
-        tokens
-            .map(|token| token.bytes().all(allowed).then(|| token.to_owned()))
-            .collect::<Option<_>>()
-            .map(Scopes)
+        let checked = tokens.map(|token| token.bytes().all(allowed).then(|| token.to_owned()));
+        checked.collect::<Option<_>>().map(Scopes)
     }
 
     /// Whether the set is empty.

@@ -218,6 +218,8 @@ pub const CALLS: usize = 48;
 /// Lists that run at once, per user and in total, in addition to [`CALLS`]: those of this process take no time, those of a server
 /// behind the bridge may take long.
 pub const LISTS: (usize, usize) = (16, 96);
+/// Answers of one user: those of all calls and lists that may run, and streams of finished calls that are still being read.
+pub const ANSWERS_PER_USER: usize = CALLS_PER_USER + LISTS.0 + CALLS_PER_USER;
 /// Events kept of a stream for `Last-Event-ID`; fewer than [`STREAM_EVENTS`], so that a new reader has room for all.
 pub const REPLAY_EVENTS: usize = 128;
 /// Bytes kept of a stream for `Last-Event-ID`.
@@ -304,8 +306,7 @@ pub const REGISTRATIONS: usize = 600;
 pub const LOGINS: u32 = 30;
 /// Redirects to GitHub for the account page per ten minutes and sender.
 pub const SIGN_INS: u32 = 10;
-/// Logins and sign-ins that call GitHub: the burst, and the rate per hour. Any hour has at most twice as many;
-/// GitHub allows an app 2000.
+/// Logins and sign-ins that call GitHub: the burst, and the rate per hour. Any hour has at most twice as many; GitHub allows 2000.
 pub const LOGINS_AT_GITHUB: u32 = 950;
 /// Failed ones of these per hour and sender: about fifty senders are needed to use up the total.
 pub const FAILED_LOGINS: u32 = 20;
@@ -424,7 +425,6 @@ pub const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// The longest answer that an operator's command reads (bytes): room for the summaries of 100,000 grants.
 pub const OPERATOR_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-
 /// Timeout of `health`: less than the ten seconds that a container's runtime allows.
 pub const HEALTH: Duration = Duration::from_secs(5);
 /// The longest path of the operator's socket (bytes): Linux takes 107, and it is bound as `….new`.

@@ -77,9 +77,9 @@ impl Stream {
         (StreamSender { chunks: sender, unread, waiting, gone }, stream)
     }
 
-    /// Keeps `place` until the door drops the stream.
-    pub fn holding(mut self, place: Held) -> Stream {
-        self._place = Some(place);
+    /// Keeps `place`, if there is one, until the door drops the stream.
+    pub fn holding(mut self, place: impl Into<Option<Held>>) -> Stream {
+        self._place = place.into();
         self
     }
 

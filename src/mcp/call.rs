@@ -136,13 +136,9 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// The capability's key in `ClientCapabilities`.
+    /// The capability's key in `ClientCapabilities`: the first part of its method.
     pub fn name(self) -> &'static str {
-        match self {
-            Capability::Sampling => "sampling",
-            Capability::Elicitation => "elicitation",
-            Capability::Roots => "roots",
-        }
+        self.method().split_once('/').map_or("", |(name, _)| name)
     }
 
     /// The capability that a method needs.

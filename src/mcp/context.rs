@@ -128,11 +128,8 @@ impl Context {
     /// # Errors
     /// [`CallError::MissingCapability`].
     pub fn require(&self, capability: Capability) -> Result<(), CallError> {
-        if self.client().supports(capability) {
-            Ok(())
-        } else {
-            Err(CallError::MissingCapability(capability))
-        }
+        let is_there = self.client().supports(capability);
+        if is_there { Ok(()) } else { Err(CallError::MissingCapability(capability)) }
     }
 
     /// Asks the client one question. Up to 2025-11-25, and in a task, this waits for the answer for up to five minutes. In

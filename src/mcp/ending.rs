@@ -85,9 +85,7 @@ impl Core {
         }
         self.subscribers.close_where(|_| true);
         let sessions = self.subscribers.sessions.all();
-        sessions
-            .iter()
-            .filter(|each| each.start.kind != Kind::HttpSse)
-            .for_each(|each| each.standalone.finish());
+        let others = sessions.iter().filter(|each| each.start.kind != Kind::HttpSse);
+        others.for_each(|each| each.standalone.finish());
     }
 }

@@ -115,6 +115,8 @@ struct State {
     phase: Phase,
     /// Logs the call's end, once.
     witness: Option<Arc<dyn Witness>>,
+    /// The answer's place in its user's quota. A stream takes it along.
+    place: Option<Held>,
 }
 
 enum Phase {
@@ -137,19 +139,20 @@ impl Exchange {
         let (task, witness, held) = (OnceLock::new(), responder.witness(), responder.held.clone());
         if let Some(events) = stream {
             responder.respond(Response::new(202));
-            let state = Mutex::new(State { phase: Phase::Shared(events), witness });
+            let state = Mutex::new(State { phase: Phase::Shared(events), witness, place: None });
             return Arc::new(Exchange { call, dialect, held, task, state });
         }
         Arc::new_cyclic(|this: &Weak<Exchange>| {
             let this = Weak::clone(this);
-            responder.when_slow(move || {
-                if let Some(exchange) = this.upgrade() {
-                    let _ = exchange.events();
-                }
-            });
-            let state = Mutex::new(State { phase: Phase::Pending(responder), witness });
+            responder.when_slow(move || drop(this.upgrade().map(|exchange| exchange.events())));
+            let state = Mutex::new(State { phase: Phase::Pending(responder), witness, place: None });
             Exchange { call, dialect, held, task, state }
         })
+    }
+
+    /// Keeps the answer's place.
+    pub(super) fn hold(&self, place: Held) {
+        self.state.lock().place = Some(place);
     }
 
     /// The task that the call has become.
@@ -297,7 +300,7 @@ impl Exchange {
             let (events, body) = self.dialect.stream(&self.call);
             let events = Arc::new(events);
             state.phase = Phase::Streaming(Arc::clone(&events));
-            (events, body, responder)
+            (events, body.holding(state.place.take()), responder)
         };
         self.dialect.streaming(&events);
         responder.respond(Response::new(200).stream(body));

@@ -123,12 +123,10 @@ impl EventStream {
     /// Makes a new connection the stream's reader: it gets the kept events after the one with the number `after`, else those that no
     /// reader was sent, then new ones. An earlier reader's connection ends. `open` is for a reader that did not come with a call.
     pub(super) fn attach(&self, after: Option<u64>, open: Option<OpenStream>) -> Stream {
-        let (sender, mut body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
+        let (sender, body) = Stream::pair(self.shares.unread.clone(), CancelToken::new());
+        let (place, expires) = open.map(|OpenStream { place, expires }| (place, expires)).unzip();
         let mut state = self.state.lock();
-        state.reader_expires = open.as_ref().map(|open| open.expires);
-        if let Some(OpenStream { place, .. }) = open {
-            body = body.holding(place);
-        }
+        state.reader_expires = expires;
         let after = after.unwrap_or(state.delivered);
         if let Some(replay) = self.replay.filter(|replay| replay.is_primed) {
             let _ = sender.send(prime(&replay, after.min(state.last))); // if this does not fit, nothing else does
@@ -143,7 +141,7 @@ impl EventStream {
             true => state.reader = None,
             false => state.unread_since = None,
         }
-        body
+        body.holding(place)
     }
 
     /// Ends the reader's connection, not the stream; only if the reader knows that it has to reconnect (SEP-1699).

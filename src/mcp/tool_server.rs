@@ -80,7 +80,11 @@ impl ToolServer {
                 let prompt = self.prompts.get(name).ok_or_else(|| access::unknown("prompt", name))?;
                 prompt.fill_in(context, &call.params)
             }
-            Operation::ReadResource => self.read_resource(call, context),
+            Operation::ReadResource => {
+                let uri = &call.subject;
+                let (resource, found) = self.resource(uri).ok_or_else(|| access::no_resource(uri))?;
+                resource.read(context, &found)
+            }
             Operation::Complete => self.complete(call, context),
         }
     }
@@ -112,14 +116,6 @@ impl ToolServer {
             // A failure of the tool is a result, so that the model sees it and can correct itself (tools, "Error Handling").
             Err(CallError::Tool(text)) => Ok(ToolResult::error(text).reply()?),
             result => result,
-        }
-    }
-
-    fn read_resource(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {
-        let uri = &call.subject;
-        match self.resource(uri) {
-            Some((resource, found)) => resource.read(context, &found),
-            None => Err(access::no_resource(uri).into()),
         }
     }
 

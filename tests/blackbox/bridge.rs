@@ -30,7 +30,7 @@ pub(crate) fn executable() -> PathBuf {
 }
 
 /// A server in front of the peer, with these options.
-fn bridge(github: &FakeGitHub, options: &[&str]) -> Server {
+pub(crate) fn bridge(github: &FakeGitHub, options: &[&str]) -> Server {
     let executable = executable();
     let mut more = vec![("PATH", "/usr/bin:/bin"), ("SECRET_OF_THE_SERVER", "canary"), ("WANTED", "w")];
     if is_root() {

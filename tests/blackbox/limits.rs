@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{PATIENCE, Request};
 use crate::support::server::{Server, temporary_directory};
-use crate::support::walk::modern;
+use crate::support::walk::{in_session, modern, reply};
 
 /// M17: fewer than the defaults, so that these numbers apply.
 #[test]
@@ -39,6 +39,36 @@ fn configured_limits_are_enforced() {
     assert_eq!(read(&server.session(&tokens.access)).head().status, 429);
     server.session(&tokens.access);
     assert_eq!(first.messages().count(), 0, "the least recently used session has made room");
+}
+
+/// M17: a client that does not read the streams of its calls is refused at one user's limit, and served again once it has read them.
+#[test]
+fn unread_streams_of_finished_calls_are_limited_per_user() {
+    const ANSWERS: usize = 8 + 16 + 8;
+    let github = FakeGitHub::start();
+    let server = crate::bridge::bridge(&github, &[]);
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let mut ids = 1..;
+    let mut call = || {
+        let params = json!({ "name": "long", "arguments": {}, "_meta": { "progressToken": "p" } });
+        let call = json!({ "jsonrpc": "2.0", "id": ids.next(), "method": "tools/call", "params": params });
+        in_session(&call, &session).bearer(&tokens.access).open(server.authority()).unwrap()
+    };
+    let unread: Vec<_> = (0..ANSWERS).map(|_| call()).collect();
+    let refused = reply(&call().finish().unwrap());
+    assert_eq!(refused["error"]["message"], "Too many unread answers");
+    let (_, of_another_client) = server.login();
+    let list = modern("tools/list", json!({})).bearer(&of_another_client.access);
+    assert_eq!(
+        reply(&list.send(server.authority()).unwrap())["error"]["code"],
+        429,
+        "the person is the same"
+    );
+    for answer in unread {
+        assert_eq!(answer.messages().last().unwrap()["result"]["content"][0]["text"], "all");
+    }
+    assert_eq!(reply(&call().finish().unwrap())["result"]["content"][0]["text"], "all");
 }
 
 /// M17: the memory of large messages returns to the system when they are answered, not to the heap.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-const TOOLS: [&str; 11] = [
+const TOOLS: [&str; 13] = [
     "echo",
     "environment",
     "read",
@@ -21,6 +21,8 @@ const TOOLS: [&str; 11] = [
     "question",
     "large",
     "tools_change",
+    "resources_change",
+    "long",
 ];
 
 /// The last argument of a process that serves as the peer.
@@ -111,6 +113,24 @@ fn serve() {
                 "tools_change" => {
                     send(&json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" }));
                     text(id, "changed");
+                }
+                "resources_change" => {
+                    for uri in message["params"]["arguments"]["uris"].as_array().unwrap() {
+                        let method = "notifications/resources/updated";
+                        send(&json!({ "jsonrpc": "2.0", "method": method, "params": { "uri": uri } }));
+                    }
+                    text(id, "changed");
+                }
+                // More than the kernel's buffers take for a client that does not read.
+                "long" => {
+                    let token = &message["params"]["_meta"]["progressToken"];
+                    for step in 1..=25 {
+                        let params = json!({ "progressToken": token, "progress": step, "message": "x".repeat(16_000) });
+                        send(
+                            &json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }),
+                        );
+                    }
+                    text(id, "all");
                 }
                 _ => error(id, -32602, "Unknown tool"),
             },

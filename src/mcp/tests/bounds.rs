@@ -65,6 +65,31 @@ fn large_answers_that_nobody_reads_are_bounded() {
     assert_eq!(answer_to(1, size).status(), 200);
 }
 
+/// M17: a client that does not read the streams of its finished calls is refused further calls, before it has taken the streams of all.
+#[test]
+fn unread_streams_of_finished_calls_are_bounded() {
+    let endpoint = conformance();
+    let sessions = [1, 2].map(|user| endpoint.session_as(user, "2025-06-18"));
+    let send = |user| {
+        let [mine, other] = &sessions;
+        let session = if user == 1 { mine } else { other };
+        let request = post(&call(1, "test_tool_with_logging", json!({}))).with("Mcp-Session-Id", session);
+        let waiting = endpoint.start(user, request);
+        let answer = waiting.head();
+        waiting.worker.join().unwrap(); // the call has ended
+        answer
+    };
+    for _ in 0..2 {
+        let mut unread: Vec<_> = (0..limits::ANSWERS_PER_USER).map(|_| send(1).events()).collect();
+        assert_eq!(send(1).json()["error"]["message"], "Too many unread answers");
+        let modern = endpoint.send(modern::call(1, "test_simple_text", json!({})));
+        assert_eq!((modern.status, modern.error_code()), (429, 429));
+        assert_eq!(send(2).text(), "logged");
+        assert_eq!(unread.pop().unwrap().rest().len(), 4, "three messages, the result");
+        assert_eq!(send(1).text(), "logged");
+    }
+}
+
 /// M17: a user who opens many streams at the same time gets exactly the limit.
 #[test]
 fn streams_opened_at_once_are_counted_one_by_one() {
