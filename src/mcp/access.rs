@@ -1,5 +1,5 @@
 //! Access to the parts of a server: the only place that applies the caller's access rule to lists and calls, in both eras.
-//! Subscriptions (`legacy`, `modern`) and tasks (`modern`) check the rule where they are served.
+//! Subscriptions (`legacy`, `modern`), updates of resources (`subscribers`) and tasks (`modern`) check the rule where they are served.
 //!
 //! A call that the rule does not open is answered with the error for a subject that does not exist.
 

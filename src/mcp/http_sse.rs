@@ -40,7 +40,7 @@ pub(super) fn post(core: &Arc<Core>, body: &[u8], inbound: Inbound) {
     let Some(session) = find_session(core, &inbound) else {
         return inbound.responder.respond(Refusal::UNKNOWN_SESSION.response(None));
     };
-    session.touch(core.settings.clock.monotonic());
+    session.touch(&inbound.principal, core.settings.clock.monotonic());
     inbound.principal.session = session.caller();
     inbound.stream = Some(Arc::clone(&session.standalone));
     if let Some(request) = message.request().filter(|request| request.method == "initialize") {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Core;
@@ -144,7 +143,7 @@ fn find_session(core: &Core, inbound: &Inbound) -> Result<Arc<Session>, Refusal>
     if version == Some(MODERN_VERSION) {
         core.tolerate("modern_version_in_session", &inbound.principal);
     }
-    session.touch(core.settings.clock.monotonic());
+    session.touch(&inbound.principal, core.settings.clock.monotonic());
     session.name();
     Ok(session)
 }
@@ -201,7 +200,7 @@ fn unnamed_session(core: &Core, inbound: &Inbound, refusal: Refusal) -> Result<A
         return Err(refusal);
     }
     let initialized = core.subscribers.sessions.unnamed(&inbound.principal).ok_or(refusal)?;
-    initialized.touch(core.settings.clock.monotonic());
+    initialized.touch(&inbound.principal, core.settings.clock.monotonic());
     let new = new_session(core, inbound.principal.subject, "".into());
     Ok(Arc::new(Session::new(&inbound.principal, NewSession { kind: Kind::SingleRequest, ..new })))
 }
@@ -307,12 +306,6 @@ fn call(core: &Core, inbound: Inbound, session: &Arc<Session>, request: ClientRe
     core.start(Exchange::new(call, Box::new(LegacyCall { session, id }), responder, stream));
 }
 
-#[derive(Default, Deserialize)]
-struct LegacyMeta {
-    #[serde(rename = "progressToken")]
-    progress_token: Option<RequestId>,
-}
-
 /// The operation, its subject and the progress token of a request.
 fn decode(
     core: &Core,
@@ -324,7 +317,7 @@ fn decode(
     if !core.settings.backend.description(principal)?.offers(row.capability) {
         return Err(Error::method_not_found());
     }
-    let LegacyMeta { progress_token } = request.params.read("_meta")?.unwrap_or_default();
+    let progress_token = request.params.object("_meta")?.read("progressToken")?;
     Ok((operation, request.subject()?.unwrap_or_default().into_owned(), progress_token))
 }
 

@@ -425,10 +425,6 @@ impl Core {
         let lifetime = principal.expires.since(self.settings.clock.now());
         Some(OpenStream { place, expires: self.settings.clock.monotonic().saturating_add(lifetime) })
     }
-
-    fn publisher(&self) -> Publisher {
-        Publisher::new(Arc::clone(&self.subscribers), Arc::clone(&self.settings.resource))
-    }
 }
 
 #[cfg(test)]

@@ -86,6 +86,8 @@ struct State {
     streams: BTreeMap<u64, Arc<EventStream>>,
     /// The resources that the client has subscribed to, each with its part of the user's budget.
     subscriptions: BTreeMap<Box<str>, Held>,
+    /// The owner as of the last request, with the memberships that access rules depend on.
+    caller: Option<Owner>,
 }
 
 /// A request in flight.
@@ -148,9 +150,10 @@ impl Session {
         self.start.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
     }
 
-    /// Records that the session is in use.
-    pub(super) fn touch(&self, now: Duration) {
+    /// Records a request of the owner's.
+    pub(super) fn touch(&self, owner: &Principal, now: Duration) {
         self.used.store(millis(now), Ordering::Relaxed);
+        self.state.lock().caller = Some(owner.into());
     }
 
     /// The time of its last request, in milliseconds of the monotonic clock.
@@ -233,10 +236,8 @@ impl Session {
     pub(super) fn keep(&self, events: &Arc<EventStream>) {
         let Some(number) = events.number() else { return };
         let kept: Vec<_> = self.state.lock().streams.values().cloned().collect();
-        let displaced = (kept.len() >= limits::REPLAY_STREAMS)
-            .then(|| kept.iter().find(|each| each.is_finished()).or_else(|| kept.first()))
-            .flatten()
-            .and_then(|displaced| displaced.number());
+        let last = kept.iter().find(|each| each.is_finished()).or_else(|| kept.first());
+        let displaced = last.filter(|_| kept.len() >= limits::REPLAY_STREAMS).and_then(|each| each.number());
         let mut state = self.state.lock();
         if let Some(displaced) = displaced {
             state.streams.remove(&displaced);
@@ -300,8 +301,10 @@ impl Session {
         self.state.lock().subscriptions.remove(uri);
     }
 
-    pub(super) fn is_subscribed(&self, uri: &str) -> bool {
-        self.state.lock().subscriptions.contains_key(uri)
+    /// The owner as of the last request, if the client has subscribed to a resource.
+    pub(super) fn subscriber(&self, uri: &str) -> Option<Owner> {
+        let state = self.state.lock();
+        state.subscriptions.contains_key(uri).then(|| state.caller.clone())?
     }
 
     // ---- the end ----

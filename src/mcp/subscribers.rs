@@ -9,11 +9,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::Core;
 use super::call::Level;
 use super::jsonrpc::{self, RequestId};
 use super::session::Session;
 use super::stream::EventStream;
 use super::table::{Owner, Row, Table};
+use crate::base::access::ServerAccess;
 use crate::base::identity::{GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
@@ -44,6 +46,8 @@ pub struct Publisher {
     subscribers: Arc<Subscribers>,
     /// The URI of the server that has changed.
     server: Arc<str>,
+    /// The rules of the server.
+    access: Arc<ServerAccess>,
     /// The user whose clients are notified; `None`: everybody's.
     subject: Option<Subject>,
     grant: Option<GrantId>,
@@ -75,11 +79,16 @@ pub(crate) struct ListenFilter {
     pub(crate) resource_subscriptions: BTreeSet<String>,
 }
 
-impl Publisher {
-    pub(super) fn new(subscribers: Arc<Subscribers>, server: Arc<str>) -> Publisher {
-        Publisher { subscribers, server, subject: None, grant: None, session: None }
+impl Core {
+    /// A publisher for all clients of this server.
+    pub(super) fn publisher(&self) -> Publisher {
+        let subscribers = Arc::clone(&self.subscribers);
+        let (server, access) = (Arc::clone(&self.settings.resource), Arc::clone(&self.settings.access));
+        Publisher { subscribers, server, access, subject: None, grant: None, session: None }
     }
+}
 
+impl Publisher {
     /// A publisher for the clients of one user or service token only.
     pub fn for_subject(&self, subject: Subject) -> Publisher {
         Publisher { subject: Some(subject), ..self.clone() }
@@ -160,10 +169,14 @@ impl Publisher {
     fn publish(&self, method: &str, uri: Option<&str>, wants: impl Fn(&ListenFilter) -> bool) {
         let params = uri.map(|uri| json!({ "uri": uri }));
         let message = jsonrpc::notification(method, params.as_ref());
-        let is_subscribed = |session: &&Arc<Session>| uri.is_none_or(|uri| session.is_subscribed(uri));
+        // The rules may have changed since the subscription.
+        let may_read = |owner: &Owner| uri.is_none_or(|uri| owner.may_read(uri, &self.access));
+        let is_subscribed = |session: &&Arc<Session>| {
+            uri.is_none_or(|uri| session.subscriber(uri).is_some_and(|owner| may_read(&owner)))
+        };
         self.sessions().iter().filter(is_subscribed).for_each(|session| session.standalone.publish(&message));
         let subscriptions = self.subscriptions();
-        let wanted = subscriptions.iter().filter(|subscription| wants(&subscription.filter));
+        let wanted = subscriptions.iter().filter(|each| wants(&each.filter) && may_read(&each.owner));
         wanted.for_each(|subscription| subscription.publish(method, uri));
     }
 }

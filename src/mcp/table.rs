@@ -4,30 +4,42 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use crate::base::access::{ServerAccess, Who};
 use crate::base::identity::{ClientFingerprint, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
+use crate::base::membership::Memberships;
 
 /// The owner of a session or a task: one user or service token with one client under one grant, at one server. (The grant of a service
 /// token may be for several.)
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Owner {
     pub(super) subject: Subject,
     pub(super) grant: GrantId,
     client: ClientFingerprint,
     pub(super) server: Arc<str>,
+    /// The login and the memberships, on which access rules depend, as of one request.
+    login: Arc<str>,
+    memberships: Arc<Memberships>,
 }
 
 impl From<&Principal> for Owner {
     fn from(principal: &Principal) -> Owner {
-        let Principal { subject, grant, client, resource, .. } = principal;
-        Owner { subject: *subject, grant: *grant, client: client.clone(), server: Arc::clone(resource) }
+        let Principal { subject, grant, client, resource, login, memberships, .. } = principal.clone();
+        Owner { subject, grant, client, server: resource, login, memberships }
     }
 }
 
 impl Owner {
     /// Whether `principal` is this owner.
     pub(super) fn is(&self, principal: &Principal) -> bool {
-        *self == Owner::from(principal)
+        let Principal { subject, grant, client, resource, .. } = principal;
+        (&self.subject, &self.grant, &self.client, &self.server) == (subject, grant, client, resource)
+    }
+
+    /// Whether the current rules let them read a resource.
+    pub(super) fn may_read(&self, uri: &str, access: &ServerAccess) -> bool {
+        let who = Who { subject: self.subject, login: &self.login, memberships: &self.memberships };
+        access.rules().rule_for(who).is_some_and(|rule| rule.opens_resource(uri))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::audit_file::{Folder, text};
 use crate::servers::{ServersFile, login, peer_entry, pid, start, status};
 use crate::support::github::FakeGitHub;
-use crate::support::http::Answer;
+use crate::support::http::{Answer, Request};
 use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::{in_session, modern, reply};
 
@@ -76,6 +76,46 @@ fn sighup_changes_the_rules_of_own_tools() {
     write(&json!([{ "allow": ["any"] }]));
     reload(&server, "access.changed");
     assert_eq!(call("greet").0, 200, "the grant was kept");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A8: updates of a resource that new rules close reach no earlier subscription, in both eras.
+#[test]
+fn sighup_stops_the_updates_of_resources_that_are_no_longer_allowed() {
+    let folder = temporary_directory();
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("access.json");
+    fs::write(&file, r#"[{ "allow": ["any"] }]"#).unwrap();
+    let github = FakeGitHub::start();
+    let server = crate::bridge::bridge(&github, &["--access", file.to_str().unwrap()]);
+    let (_, tokens) = server.login();
+    let session = server.session(&tokens.access);
+    let both = json!(["x:closed", "x:open"]);
+    for uri in both.as_array().unwrap() {
+        let params = json!({ "uri": uri });
+        let subscribe =
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": params });
+        let answer = in_session(&subscribe, &session).bearer(&tokens.access).send(server.authority());
+        assert_eq!(reply(&answer.unwrap())["result"], json!({}));
+    }
+    let listen =
+        modern("subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": both } }));
+    let read = Request::get("/mcp").with("Accept", "text/event-stream").with("Mcp-Session-Id", &session);
+    let mut streams = [listen, read]
+        .map(|request| request.bearer(&tokens.access).open(server.authority()).unwrap().messages());
+    assert!(streams[0].next().unwrap()["params"]["notifications"].is_object());
+    let change = || {
+        let call = modern("tools/call", json!({ "name": "resources_change", "arguments": { "uris": both } }));
+        call.bearer(&tokens.access).send(server.authority()).unwrap().expect(200);
+    };
+    change();
+    for uri in both.as_array().unwrap() {
+        streams.iter_mut().for_each(|events| assert_eq!(events.next().unwrap()["params"]["uri"], *uri));
+    }
+    fs::write(&file, r#"[{ "allow": ["any"], "resources": ["x:open"] }]"#).unwrap();
+    reload(&server, "access.changed");
+    change();
+    streams.iter_mut().for_each(|events| assert_eq!(events.next().unwrap()["params"]["uri"], "x:open"));
     fs::remove_dir_all(&folder).unwrap();
 }
 

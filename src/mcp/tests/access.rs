@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::access::AccessRules;
 use crate::base::identity::{Subject, TokenName};
+use crate::base::membership::{Group, Memberships};
 use crate::mcp::{TaskSupport, Tool, ToolServer};
 
 #[derive(serde::Deserialize)]
@@ -192,6 +193,61 @@ fn only_readable_resources_can_be_subscribed_to() {
     assert_eq!(events.json()["params"]["notifications"]["resourceSubscriptions"], json!(["r:index"]));
     let interests = endpoint.mcp.0.publisher().interests().resources;
     assert_eq!(interests.into_iter().collect::<Vec<_>>(), ["r:index"]);
+}
+
+/// The streams of a session and of a `subscriptions/listen` of a caller that have both subscribed to `r:index`.
+fn subscribed(endpoint: &Endpoint, caller: &Principal) -> (String, [Events; 2]) {
+    let session = endpoint.session();
+    let send = |request| endpoint.start_as(caller.clone(), request).answer();
+    let subscribe = post(&request(1, "resources/subscribe", json!({ "uri": "r:index" })));
+    assert_eq!(send(subscribe.with("Mcp-Session-Id", &session)).json()["result"], json!({}));
+    let listening = send(modern::listen(1, json!({ "resourceSubscriptions": ["r:index"] }))).events();
+    listening.json(); // what is granted
+    let reading = send(get().with("Mcp-Session-Id", &session)).events();
+    (session, [reading, listening])
+}
+
+/// Reports a change of `r:index`. Whether each of these streams has been told.
+fn told(endpoint: &Endpoint, streams: &[Events; 2]) -> [bool; 2] {
+    endpoint.mcp.0.publisher().resource_updated("r:index");
+    streams.each_ref().map(|events| {
+        let is_told = matches!(events.0.next(Duration::ZERO), Next::Chunk(_));
+        assert!(events.is_silent());
+        is_told
+    })
+}
+
+/// A8: rules that change hold for subscriptions from before, in both eras. The subscriptions are kept.
+#[test]
+fn updates_of_a_resource_follow_the_current_rules() {
+    let endpoint = things("rw");
+    let (_, streams) = subscribed(&endpoint, &principal(1));
+    assert_eq!(told(&endpoint, &streams), [true; 2]);
+    rule(&endpoint, json!([{ "allow": ["any"], "resources": ["w:*"] }]));
+    assert_eq!(told(&endpoint, &streams), [false; 2]);
+    endpoint.mcp.0.publisher().resources_changed();
+    assert!(streams[0].json()["method"] == "notifications/resources/list_changed", "which names nothing");
+    rule(&endpoint, json!([{ "allow": ["user:nobody-here"] }]));
+    assert_eq!(told(&endpoint, &streams), [false; 2]);
+    rule(&endpoint, json!([{ "allow": ["user:user1"], "resources": ["r:*"] }]));
+    assert_eq!(told(&endpoint, &streams), [true; 2]);
+}
+
+/// A5: a session's updates follow the memberships of its latest request.
+#[test]
+fn updates_of_a_resource_follow_the_latest_memberships() {
+    let endpoint = things("rw");
+    rule(&endpoint, json!([{ "allow": ["org:o"] }, { "allow": ["any"], "resources": [] }]));
+    let as_member = |is_member| {
+        let mut memberships = Memberships::default();
+        memberships.note(&Group::Org("o".to_owned()), is_member);
+        Principal { memberships: memberships.into(), ..principal(1) }
+    };
+    let (session, streams) = subscribed(&endpoint, &as_member(true));
+    assert_eq!(told(&endpoint, &streams), [true; 2]);
+    let ping = post(&request(2, "ping", json!({}))).with("Mcp-Session-Id", &session);
+    endpoint.start_as(as_member(false), ping).answer();
+    assert_eq!(told(&endpoint, &streams), [false, true], "the listener's end with their token");
 }
 
 /// A7: a task whose tool is no longer open to its caller is unknown, its result included.
