@@ -33,6 +33,13 @@
 //!
 //! [`mcp`] has the other features of a server: prompts, resources, tasks, elicitation and sampling. [`github`] is the client
 //! for tools that call GitHub. The README has the options and the commands of the operator, ARCHITECTURE.md the code map.
+//!
+//! # Tests
+//!
+//! A [`mcp::Context`] only exists within a call. Unit tests therefore call the function behind the handler. A test of the whole server
+//! needs no login: start the program with `demo --state-dir DIR` and `MCP_LISTEN` at a free port, and run
+//! `NAME tokens add ci --state-dir DIR/demo --json`. `token_added.token` in its output is a bearer token for any MCP client. The
+//! caller is then the service token `token:ci`, without a token at GitHub.
 
 // The conformance tools are an example of the public API, and the tests of `mcp` use them as such.
 #[cfg(test)]

@@ -35,7 +35,15 @@ pub fn main() -> ExitCode {
 ///
 /// `name` is the program's name in help and messages, and the name of the directory in which it keeps its state by
 /// default: letters, digits, hyphens and underscores. Do not change it once there are users. `version` is what `--version` prints.
-/// `backend` creates the tools; it is given the client for GitHub's API. The exit status is 0 after a clean stop, 2 if the
+/// `backend` creates the tools; it is given the client for GitHub's API. It runs when the server starts and in `check`, and in no
+/// other command, so it should not change anything outside of the process. Its error, of any type that can be printed, is reported
+/// like a wrong option.
+///
+/// Settings of your own belong in environment variables, with another prefix than `MCP_`: a flag or a line of the configuration file
+/// that is not in the table of options is an error.
+///
+/// Returns after SIGTERM or SIGINT, when running calls have ended or their time is over (`docs/operations.md`, "Stopping"), and after
+/// any other command, `--help` included. The exit status is 0 after a clean stop, 2 if the
 /// server could not start or continue, with a line on standard error that says what to do. A command of the operator ends with 0 on
 /// success, 1 if the thing that it names or asks about does not exist, 2 on failure.
 pub fn run<B, E>(

@@ -266,11 +266,15 @@ impl InputRequest {
 }
 
 /// The reason for a call without a result; handlers return it with `?`.
+///
+/// Text becomes [`CallError::Tool`], so `Err("no such record".into())` is enough. An error of another library needs
+/// `.map_err(|error| error.to_string())?`: the model reads the text, so decide what it may contain.
 #[derive(Debug)]
 pub enum CallError {
     /// The tool failed. The text is returned to the model, which can act on it.
     Tool(String),
-    /// The request itself is wrong.
+    /// The request itself is wrong: a JSON-RPC error, which most clients show to the program and not to the model. In 2026-07-28 its code
+    /// determines the HTTP status; before, the status is 200.
     Protocol(Error),
     /// The client has to answer these questions first. Created by [`super::Context::ask`], and by backends whose peer asks.
     InputRequired(Vec<InputRequest>),

@@ -110,7 +110,8 @@ impl ToolResult {
         self
     }
 
-    /// A result with structured content, also as JSON text for clients that only support text.
+    /// A result with structured content, also as JSON text for clients that only support text. Clients refuse a `value` that is not an
+    /// object.
     pub fn structured(value: Value) -> ToolResult {
         let text = value.to_string();
         ToolResult { structured: Some(value), ..text.into() }

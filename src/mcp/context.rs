@@ -137,17 +137,18 @@ impl Context {
     /// answer. So a handler should ask before it acts.
     ///
     /// # Errors
-    /// [`CallError`]; hand it on with `?`.
+    /// [`CallError::MissingCapability`] if the client takes no such questions, [`CallError::Protocol`] if its answer is an error, does
+    /// not fit `T` or does not come, [`CallError::InputRequired`] in 2026-07-28; hand them on with `?`.
     pub fn ask<T: DeserializeOwned>(&self, request: InputRequest) -> Result<T, CallError> {
         let answers = self.ask_all(vec![request])?;
         from_answer(answers.first().ok_or(CallError::Cancelled)?.get())
     }
 
-    /// Asks the person to fill in a form; `None` if they declined. `key` names the question within its call, `form` is a flat JSON
+    /// Asks the person to fill in a form; `None` if they declined or closed it. `key` names the question within its call, `form` is a flat JSON
     /// object schema. Asks as [`Context::ask`] does, so a handler should ask before it acts.
     ///
     /// # Errors
-    /// The errors of [`Context::ask`].
+    /// The errors of [`Context::ask`]; content that does not fit `T` is one of them.
     pub fn elicit<T: DeserializeOwned>(
         &self,
         key: &str,

@@ -1,5 +1,9 @@
 //! Reads one JSON-RPC message from a POST: checks the media types and, strictly (M10), the body. JSON that two parsers could read
 //! differently is refused before it is interpreted.
+//!
+//! Requests arrive authenticated, with Host and Origin checked. The remaining checks, in this order (M1): method, `Accept` and content
+//! type, one strict parse, the era, and then the era's own checks. The era decodes to a [`super::Call`] and encodes the
+//! [`super::Reply`] or the [`super::CallError`]; the [`super::Backend`] in between does not depend on the era.
 
 use std::borrow::Cow;
 

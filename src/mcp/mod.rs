@@ -118,11 +118,21 @@
 //! The lists of a [`ToolServer`] are fixed while it runs. Resource contents may change: a [`Publisher`] notifies the clients. For
 //! calls that are served elsewhere (a child process, another server) implement [`Backend`] instead of building a [`ToolServer`].
 //!
-//! # From request to answer
+//! Clients see the properties of a schema in alphabetical order. With the feature `preserve_order` of `serde_json` in your
+//! `Cargo.toml`, they see them in yours.
 //!
-//! Requests arrive authenticated, with Host and Origin checked. The remaining checks, in this order (M1): method, `Accept` and
-//! content type, one strict parse, the era, and then the era's own checks. The era decodes to a [`Call`] and
-//! encodes the [`Reply`] or the [`CallError`]; the [`Backend`] in between does not depend on the era.
+//! # Limits
+//!
+//! | of | limit | beyond it |
+//! | --- | --- | --- |
+//! | calls that run at once | 8 of one person, 48 in all | 429 "Too many calls at once" |
+//! | duration of a call, its questions included | 15 minutes | cancelled |
+//! | tasks, kept for an hour | 64 of one person, 4 of them running; 24 running in all | a call without a task, or an error "Too many tasks" |
+//! | request, result | 4 MiB | 413, or an error "The result is too large to be sent" |
+//! | answer to a question | 5 minutes; 10 in 2026-07-28 | the call fails |
+//! | answers that a call collects in 2026-07-28 (`requestState`) | 256 KiB | an error |
+//! | completion values of one answer | 100 | left out; `hasMore` is true |
+//! | resource subscriptions of one session or stream | 128 | an error |
 
 mod access;
 mod arguments;

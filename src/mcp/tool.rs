@@ -65,7 +65,8 @@ impl Tool {
 
     /// Sets a member of the tool's definition: `title`, `annotations` (`readOnlyHint` and so on), `icons`, `outputSchema`.
     ///
-    /// An `outputSchema` is the JSON schema of [`ToolResult::structured`], which is not checked against it. Clients refuse icons whose
+    /// An `outputSchema` is the JSON schema of [`ToolResult::structured`], which is not checked against it. Official clients refuse
+    /// a result that does not fit it, or that has text only. They refuse icons whose
     /// `src` is not an `https:` or `data:` URI, and should refuse those of another site than the server's.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Tool {
         self.definition.set(name, value);

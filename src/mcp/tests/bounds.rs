@@ -21,6 +21,33 @@ fn talk(bytes: usize) -> Request {
 }
 
 #[test]
+fn the_documented_limits_are_the_enforced_ones() {
+    let (running, of_all) = limits::TASKS_RUNNING;
+    let minutes = |time: Duration| time.as_secs() / 60;
+    let rows = [
+        format!("| {} of one person, {} in all |", limits::CALLS_PER_USER, limits::CALLS),
+        format!("| {} minutes | cancelled |", minutes(limits::CALL)),
+        format!(
+            "| {} of one person, {running} of them running; {of_all} running in all |",
+            limits::TASKS_PER_USER
+        ),
+        format!("| {} MiB | 413,", limits::MCP_BYTES / 1024 / 1024),
+        format!(
+            "| {} minutes; {} in 2026-07-28 |",
+            minutes(limits::ASK),
+            minutes(limits::REQUEST_STATE_LIFETIME)
+        ),
+        format!("| {} KiB |", limits::REQUEST_STATE_BYTES / 1024),
+        format!("| {} | left out; `hasMore` is true |", limits::COMPLETION_VALUES),
+        format!("| {} | an error |", limits::SUBSCRIPTIONS),
+    ];
+    for row in rows {
+        assert!(include_str!("../mod.rs").contains(&row), "{row}");
+    }
+    assert_eq!((limits::MCP_BYTES, minutes(limits::TASK_LIFETIME)), (limits::ANSWER_BYTES, 60));
+}
+
+#[test]
 fn an_answer_is_bounded() {
     let endpoint = talkative();
     let around = endpoint.send(talk(0)).json().to_string().len();
