@@ -1,7 +1,7 @@
 //! Parts that the tests of both doors share: a small application behind the door, and a client that writes raw bytes.
 #![allow(dead_code)] // each door's tests use most of it, neither all
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -34,7 +34,7 @@ pub(crate) enum Event {
     Later(Responder),
     /// `/stream`: the end that the test writes to.
     Stream(StreamSender),
-    /// The hook of `/later` ran.
+    /// The hook of `/later` ran; told after the request.
     Slow,
 }
 
@@ -61,13 +61,17 @@ impl Desk {
     fn answer(&self, head: &Head, body: Vec<u8>, responder: Responder) {
         match &*head.path {
             "/panic" => panic!("on purpose"),
-            "/wait" => assert!(self.release.wait(PATIENCE)),
+            "/wait" => assert!(self.release.wait(PATIENCE * 6)),
             "/split" => return responder.respond(Response::new(200).header("X-A", "b\r\nSet-Cookie: c=d")),
             "/nothing" => return responder.respond(Response::new(204)),
             "/later" => {
-                let out = self.out.lock().unwrap().clone();
-                responder.when_slow(move || out.send(Event::Slow).unwrap());
-                return self.tell(Event::Later(responder));
+                let (out, told) = (self.out.lock().unwrap().clone(), CancelToken::new());
+                let after = told.clone();
+                responder.when_slow(move || {
+                    let _ = after.wait(PATIENCE) && out.send(Event::Slow).is_ok();
+                });
+                self.tell(Event::Later(responder));
+                return told.trip();
             }
             "/stream" => {
                 let unread = Quota::bytes(limits::UNREAD_BYTES).share(Subject::User(UserId(1)));
@@ -110,6 +114,31 @@ pub(crate) fn answer<H: Handler>(handler: &Arc<H>, request: Request) -> Response
             waiter.wait(clock::instant() + PATIENCE).unwrap()
         }
     }
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    until_some(|| condition().then_some(()));
+}
+
+/// Repeats `attempt` until it has a result. A program that another test is starting holds copies of this process's descriptors until
+/// it runs: a socket or pipe that was closed here is open for that long.
+pub(crate) fn until_some<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let start = clock::instant();
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(start.elapsed() < PATIENCE);
+        paused(); // without a pause, this would hold the locks that it looks behind most of the time
+    }
+}
+
+/// Waits a few milliseconds without sleeping: on a socket that nobody connects to.
+pub(crate) fn paused() -> bool {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    socket.recv(&mut [0]).is_ok()
 }
 
 /// How much body `handler` welcomes, or the status of the answer that it has without one.
@@ -255,6 +284,22 @@ impl<L: Line> Client<L> {
         self.take(self.read.len())
     }
 
+    /// Whether the door neither answers nor closes the connection for this long.
+    pub(crate) fn is_left_waiting(&mut self, time: Duration) -> bool {
+        self.line.set_patience(time);
+        self.read_some(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Reads what there is. A child of another test, which ends, interrupts reads with a time limit.
+    fn read_some(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.line.read(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
     fn take(&mut self, length: usize) -> String {
         String::from_utf8(self.read.drain(..length).collect()).unwrap()
     }
@@ -262,13 +307,13 @@ impl<L: Line> Client<L> {
     /// Reads on; `false` at the end of the connection, a reset included.
     fn more(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
-        match self.line.read(&mut bytes) {
+        match self.read_some(&mut bytes) {
             Ok(0) => false,
             Ok(count) => {
                 self.read.extend_from_slice(&bytes[..count]);
                 true
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&self.read)),
         }
     }

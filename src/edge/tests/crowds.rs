@@ -13,8 +13,19 @@ fn connections_are_capped_in_all() {
     assert!(answer.head.contains("Retry-After: 1\r\n"));
     drop(one);
     until(|| door.edge.connections() < 2);
-    assert_eq!(door.client().get("/").status, 200);
-    assert_eq!(door.client().get("/").status, 200, "whoever only waits makes room");
+    served(&door);
+    served(&door); // a connection that waits makes room
+}
+
+/// A new client that the door has answered. If the thread of the connection that makes room is slow to end, the door asks the client to
+/// come again.
+fn served(door: &TestDoor) -> Client<TcpStream> {
+    until_some(|| {
+        let mut client = door.client();
+        let status = client.get("/").status;
+        assert!([200, 503].contains(&status), "{status}");
+        (status == 200).then_some(client)
+    })
 }
 
 /// H6: under pressure the connection that has been idle longest is evicted; running requests and new connections are not.
@@ -30,11 +41,7 @@ fn the_longest_idle_connection_is_evicted() {
     for (client, start) in waiting.iter_mut().zip(starts) {
         client.send(start);
     }
-    for _ in 0..20 {
-        let mut new = door.client();
-        assert_eq!(new.get("/").status, 200);
-        waiting.push(new);
-    }
+    waiting.extend((0..20).map(|_| served(&door)));
     for client in &mut waiting[..starts.len()] {
         assert_eq!(client.rest(), "");
     }
@@ -121,17 +128,17 @@ fn running_out_of_descriptors_is_survived() {
     for _ in 0..3 {
         let silent: Vec<_> = (0..60).map(|_| TcpStream::connect(&address).unwrap()).collect();
         // Nobody is left waiting: a new client is refused, or gets the place of an idle connection.
-        let answers = [(); 20].map(|()| {
+        let answer = || {
             let mut client = Client::new(TcpStream::connect(&address).unwrap());
-            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            client.rest()
-        });
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").rest()
+        };
+        let answers = [(); 20].map(|()| answer());
         assert!(
             answers.iter().all(|answer| ["200", "503", ""].contains(&answer.get(9..12).unwrap_or_default()))
         );
         assert!(answers.iter().any(|answer| answer.starts_with("HTTP/1.1 200 ")), "{answers:?}");
         drop(silent);
-        assert_eq!(Client::new(TcpStream::connect(&address).unwrap()).get("/").status, 200);
+        until(|| answer().starts_with("HTTP/1.1 200 "));
     }
     drop(server.stdin.take());
     assert!(server.wait().unwrap().success());

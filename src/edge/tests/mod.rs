@@ -14,9 +14,9 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use crate::base::capacity::Capacity;
-use crate::base::{clock, limits};
+use crate::base::limits;
 use crate::edge::{Door, Edge, Listener, Settings};
-use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL};
+use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL, paused, until, until_some};
 use crate::http::{Response, TrustedProxies};
 use crate::workers::Pool;
 
@@ -28,8 +28,9 @@ struct TestDoor {
 }
 
 fn quick() -> Settings {
-    let soon = Duration::from_millis(200);
-    Settings { client_check: Duration::from_millis(20), slow_call: soon / 10, ..Settings::default() }
+    let soon = Duration::from_millis(20);
+    // A busy machine keeps a test from its connections for longer than clients are usually waited for.
+    Settings { client_check: soon, slow_call: soon, keep_alive_idle: PATIENCE * 6, ..Settings::default() }
 }
 
 fn door(settings: Settings) -> TestDoor {
@@ -73,15 +74,6 @@ impl TestDoor {
             Event::Later(responder) => responder,
             Event::Stream(_) | Event::Slow => panic!("no request"),
         }
-    }
-}
-
-/// Waits until `condition` holds.
-fn until(condition: impl Fn() -> bool) {
-    let start = clock::instant();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE);
-        paused(); // without a pause, this would hold the door's locks most of the time
     }
 }
 
@@ -208,7 +200,7 @@ fn a_small_refused_body_that_is_withheld_costs_the_connection() {
     assert_eq!((answer.status, answer.closes()), (401, true));
     assert_eq!(client.send("/GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").rest(), "");
     // Sent in two packets, but complete before it is answered.
-    let patient = super::tests::door(quick());
+    let patient = super::tests::door(Settings { drain_time: PATIENCE, ..quick() });
     let mut client = patient.client();
     client.send(head);
     paused();
@@ -274,7 +266,7 @@ fn slow_heads_and_bodies_are_cut_off() {
             Settings { body_deadline: soon, ..quick() },
         ),
     ] {
-        let door = door(settings);
+        let door = door(Settings { drain_time: PATIENCE, ..settings });
         let mut client = door.client();
         client.send(start);
         let mut trickle = client.line.try_clone().unwrap();
@@ -287,19 +279,16 @@ fn slow_heads_and_bodies_are_cut_off() {
     }
 }
 
-/// Waits a few milliseconds without sleeping: on a socket that nobody connects to.
-fn paused() -> bool {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
-    socket.recv(&mut [0]).is_ok()
-}
-
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let door = door(Settings { keep_alive_idle: Duration::from_millis(50), ..quick() });
-    let mut client = door.client();
-    assert_eq!(client.get("/").status, 200);
-    assert_eq!(client.rest(), "");
+    // On a busy machine, that time may pass before the request is sent.
+    let said = until_some(|| {
+        let mut client = door.client();
+        client.line.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
+        Some(client.rest()).filter(|said| !said.is_empty())
+    });
+    assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("\r\n\r\nGET / "), "{said}");
     assert_eq!(door.client().rest(), "");
 }
 
@@ -363,7 +352,7 @@ fn the_application_learns_that_the_client_has_gone() {
         let responder = door.later();
         client.line.shutdown(Shutdown::Write).unwrap();
         assert!(responder.client_gone().wait(PATIENCE));
-        assert!(matches!(door.event(), Event::Slow));
+        door.events.try_iter().for_each(drop); // the hook has run, unless the worker set it late
         assert_eq!(client.rest(), "");
     }
     let mut client = door.client();

@@ -19,7 +19,7 @@ fn stopping_lets_running_requests_and_streams_finish() {
 
     door.edge.close();
     assert_eq!(idle.rest(), "");
-    assert!(TcpStream::connect(address).is_err());
+    until(|| TcpStream::connect(address).is_err());
     assert!(!door.edge.wait(Duration::from_millis(200)));
     sender.send(*b"data: 1\n\n").unwrap();
     assert_eq!(reader.chunk(), "data: 1\n\n");
@@ -36,7 +36,7 @@ fn stopping_lets_running_requests_and_streams_finish() {
 /// H13: a connection without a complete request, at any stage, delays nothing.
 #[test]
 fn half_a_request_does_not_delay_the_end() {
-    let mut door = door(quick());
+    let mut door = door(Settings { drain_time: PATIENCE * 6, ..quick() });
     let halves = [
         "G",
         "GET / HTTP/1.1\r\nHost: ",
@@ -50,10 +50,8 @@ fn half_a_request_does_not_delay_the_end() {
         assert_eq!(client.get("/first").status, 200);
         client.send(half);
     }
-    let started = clock::instant();
     door.edge.close();
     assert!(door.edge.wait(PATIENCE));
-    assert!(started.elapsed() < limits::DRAIN_TIME, "{:?}", started.elapsed());
     for client in &mut clients[..5] {
         assert_eq!(client.rest(), "");
     }
@@ -75,20 +73,22 @@ fn a_slow_request_read_while_the_door_closes_is_answered() {
             client.send("GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
         }
         let door = closing.join().unwrap();
-        assert!(TcpStream::connect(address).is_err());
+        until(|| TcpStream::connect(address).is_err());
         // Longer than the interval of the check for a disconnected client.
         let _ = door.edge.wait(Duration::from_millis(60));
         let mut taken = 0;
-        while let Ok(event) = door.events.recv_timeout(Duration::from_millis(20)) {
-            if let Event::Later(responder) = event {
-                assert!(!responder.client_gone().is_tripped());
-                responder.respond(Response::new(204));
-                taken += 1;
+        let answers = std::thread::scope(|scope| {
+            let reading: Vec<_> = clients.iter_mut().map(|client| scope.spawn(|| client.rest())).collect();
+            while !reading.iter().all(|client| client.is_finished()) {
+                if let Ok(Event::Later(responder)) = door.events.recv_timeout(Duration::from_millis(5)) {
+                    assert!(!responder.client_gone().is_tripped());
+                    responder.respond(Response::new(204));
+                    taken += 1;
+                }
             }
-        }
-        let answers = clients.iter_mut().map(Client::rest);
-        let answers = answers.filter(|answer| answer.starts_with("HTTP/1.1 204 ")).count();
-        assert_eq!(answers, taken);
+            reading.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 204 ")).count(), taken);
     }
 }
 
@@ -121,6 +121,6 @@ fn stopping_does_not_wait_for_ever() {
     let mut reading = door.client();
     reading.send("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1");
     door.edge.stop(Duration::from_millis(50));
-    assert!(responder.client_gone().is_tripped());
+    assert!(responder.client_gone().wait(PATIENCE));
     assert_eq!((running.rest(), reading.rest()), (String::new(), String::new()));
 }
