@@ -160,6 +160,7 @@ fn a_session_is_begun_used_and_ended() {
     assert_eq!(client.next()["id"], 2);
     upstream.wait_for("GET", 1);
     client.end();
+    upstream.wait_for("DELETE", 1);
     let seen = upstream.seen();
     let order: Vec<&str> = seen.iter().map(Seen::what).filter(|what| *what != "GET").collect();
     assert_eq!(order, ["initialize", "notifications/initialized", "tools/list", "DELETE"]);

@@ -26,11 +26,20 @@ fn messages(stream: &str, each_read: usize, closed: &CancelToken) -> (Vec<String
     (found, start.elapsed())
 }
 
+/// [`messages`], and whether they are read in less time than with pauses. What another process takes is not counted: of several
+/// attempts, one without pauses is enough.
+fn messages_at_once(stream: &str, each_read: usize, closed: &CancelToken) -> (Vec<String>, bool) {
+    let mut attempts = (0..5).map(|_| messages(stream, each_read, closed));
+    let is_quick = |found: &(_, Duration)| found.1 < limits::bridge::READ_PACE * 1000;
+    let (found, took) = attempts.find(is_quick).unwrap_or_default();
+    (found, !took.is_zero())
+}
+
 /// P5: everything arrives, in order. Pauses are made for many messages: not for a long one, and not once the session is to end.
 #[test]
 fn a_flood_of_messages_from_an_upstream_is_paced() {
     const EVENT: &str = "data: 000\n\n";
-    let (steps, patience) = (2000, limits::bridge::READ_PACE * 1000);
+    let steps = 2000;
     let expected: Vec<String> = (0..steps).map(|number| format!("{number:03}")).collect();
     let flood: String = expected.iter().map(|number| format!("data: {number}\n\n")).collect();
     let few = limits::bridge::UNPACED_MESSAGES + 20;
@@ -40,9 +49,7 @@ fn a_flood_of_messages_from_an_upstream_is_paced() {
 
     let closed = CancelToken::new();
     closed.trip();
-    let (found, took) = messages(&flood, EVENT.len(), &closed);
-    assert_eq!(found, expected);
-    assert!(took < patience, "{took:?}");
+    assert_eq!(messages_at_once(&flood, EVENT.len(), &closed), (expected, true));
 
     // Also for bytes that are no message, beyond the size of any answer.
     let rest = limits::bridge::READ_PACE * 10;
@@ -51,7 +58,7 @@ fn a_flood_of_messages_from_an_upstream_is_paced() {
     assert!(found.is_empty() && took >= rest, "{took:?}");
 
     let long = "1".repeat(steps);
-    let (found, took) = messages(&format!("{}data: {long}\n\n", EVENT.repeat(few)), 1, &CancelToken::new());
-    assert_eq!((found.len(), &found[few]), (few + 1, &long));
-    assert!(took < patience, "{took:?}");
+    let stream = format!("{}data: {long}\n\n", EVENT.repeat(few));
+    let (found, is_quick) = messages_at_once(&stream, 1, &CancelToken::new());
+    assert_eq!((found.len(), found.get(few), is_quick), (few + 1, Some(&long), true));
 }
