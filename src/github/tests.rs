@@ -198,17 +198,17 @@ fn a_slow_answer_is_given_up() {
     {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let github = GitHub::with_timeout(settings(&url), Duration::from_millis(200));
+        let github = GitHub::with_timeout(settings(&url), Duration::from_secs(1));
         let started = clock::instant();
-        let held = std::thread::spawn(move || {
+        // Ends with the process if a slow machine has the client give up before it connects.
+        std::thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
             read_request(&socket);
-            socket.write_all(bytes).unwrap();
+            let _ = socket.write_all(bytes); // fails if the client has given up
             let _ = socket.read(&mut [0]); // until the client closes the connection
         });
         assert_eq!(github.identify(&token()), Err(ProviderError::Unreachable));
         assert!(started.elapsed() < Duration::from_secs(5));
-        held.join().unwrap();
     }
 }
 
