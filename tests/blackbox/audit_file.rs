@@ -57,8 +57,14 @@ impl Drop for Folder {
 
 /// The lines of a file, each a JSON object with its time in milliseconds.
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).unwrap();
-    assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+    let deadline = instant() + PATIENCE;
+    let text = loop {
+        let text = fs::read_to_string(path).unwrap();
+        if text.is_empty() || text.ends_with('\n') {
+            break text;
+        }
+        assert!(instant() < deadline, "{text}"); // until then the system may be writing a line in two pages
+    };
     let read = |line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let lines: Vec<Value> = text.lines().map(read).collect();
     assert!(lines.iter().all(|line| line["time"].as_str().unwrap().len() == 24), "{text}");

@@ -9,7 +9,7 @@ use crate::audit_file::{Folder, SLOW, of, slow, text};
 use crate::servers::{ServersFile, operator, peer_entry};
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
-use crate::support::http::{Answer, Request};
+use crate::support::http::{Answer, PATIENCE, Request};
 use crate::support::instant;
 use crate::support::server::{Server, temporary_directory};
 use crate::support::walk::{REDIRECT_URI, in_session, modern};
@@ -266,7 +266,13 @@ fn a_grant_that_ends_unread_has_a_line() {
         fs::rename(&away, &table).unwrap();
         server.wait_for_log("store.recovered");
     }
-    server.revoke(&client, &tokens.refresh).expect(200);
+    // It is written after the table is found again.
+    let deadline = instant() + PATIENCE;
+    let mut again = server.revoke(&client, &tokens.refresh);
+    while again.status == 503 && instant() < deadline {
+        again = server.revoke(&client, &tokens.refresh);
+    }
+    again.expect(200);
     server.refresh(&client, &tokens.refresh).expect(400);
     let grant = folder.wait_for("login.admitted", 1)[0]["grant"].clone();
     let [line] = &folder.wait_for("grant.ended", 1)[..] else { panic!("{:?}", folder.lines()) };

@@ -112,9 +112,12 @@ fn clients_of_an_unnamed_proxy_are_one_sender_and_this_is_logged() {
     };
     let most = 60; // `limits::TOKEN_FAILURES`
     let server = Server::start(&FakeGitHub::start());
+    let start = crate::support::instant();
     let answers: Vec<u16> = (0..most + 5).map(|client| fail(&server, client)).collect();
+    let renewed = usize::try_from(start.elapsed().as_secs() / 10).unwrap(); // the limit is for ten minutes
     assert!(answers[..most].iter().all(|&status| status == 401), "{answers:?}");
-    assert!(answers[most..].iter().all(|&status| status == 429), "{answers:?}");
+    let refused = answers[most..].iter().filter(|&&status| status == 429).count();
+    assert!(refused > 0 && refused + renewed >= 5, "{answers:?}, {renewed} renewed");
     let log = server.wait_for_log("proxy.not_trusted addr=127.0.0.1");
     assert!(log.contains("MCP_TRUSTED_PROXY") && log.matches("proxy.not_trusted").count() == 1, "{log}");
 

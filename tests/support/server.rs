@@ -237,7 +237,7 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) {
-        let deadline = instant() + PATIENCE;
+        let deadline = instant() + PATIENCE * 3; // the disk may be busy
         // The operator's socket is the last door to be opened. One that an earlier run left behind accepts no connection.
         let desk = match self.command.get_args().any(|argument| argument == "demo") {
             true => self.state_dir.join("demo"),
@@ -247,10 +247,26 @@ impl Server {
         while !is_ready() {
             // Checked again after each new line of the log, or a pause.
             let paused = self.lines.recv_timeout(Duration::from_millis(10));
-            if paused == Err(RecvTimeoutError::Disconnected) || instant() > deadline {
+            let has_ended = paused == Err(RecvTimeoutError::Disconnected);
+            if instant() > deadline || (has_ended && !self.drops_line(IN_USE)) {
                 panic!("the server is not ready; it says:\n{}", self.log());
             }
+            if has_ended {
+                self.child.wait().unwrap();
+                (self.child, self.lines) = spawn(&mut self.command, &self.log);
+            }
         }
+    }
+
+    /// Whether the last line of the log contains `words`; then removes it.
+    fn drops_line(&self, words: &str) -> bool {
+        let mut log = self.log.lock().unwrap();
+        let start = log.trim_end().rfind('\n').map_or(0, |end| end + 1);
+        let contains = log[start..].contains(words);
+        if contains {
+            log.truncate(start);
+        }
+        contains
     }
 }
 
@@ -288,6 +304,10 @@ fn spawn(command: &mut Command, log: &Arc<Mutex<String>>) -> (Child, Receiver<()
     });
     (child, lines)
 }
+
+/// The error of a server whose address is in use: another test's connection may have got it, or a program that another test is
+/// starting still holds a copy of the listener of [`free_address`].
+const IN_USE: &str = "is in use by another program";
 
 /// A free loopback address. It must be known beforehand: it is part of the public URL, and stays
 /// the same over a restart.
