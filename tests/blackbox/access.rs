@@ -138,10 +138,15 @@ fn sighup_changes_the_rules_of_a_server_and_ends_no_program() {
     let request = modern("tools/list", json!({})).at("/one/mcp").bearer(&one);
     assert_eq!(listed(&request.send(server.authority()).unwrap()), [""; 0]);
     assert_eq!(pid(&server, "two", &two), before[1]);
+    let open = json!({ "one": peer_entry("m"), "two": peer_entry("m") });
+    file.write(&open);
+    reload(&server, "servers.reloaded");
+    assert_eq!(pid(&server, "one", &one), before[0], "it has run all the time");
+    // The program of a person whom the rules do not name any more ends with the next sweep.
     file.write(&json!({ "one": entry(json!([{ "allow": ["user:hubot"] }])), "two": peer_entry("m") }));
     reload(&server, "servers.reloaded");
     assert_eq!((status(&server, "one", &one), status(&server, "two", &two)), (403, 200));
-    file.write(&json!({ "one": peer_entry("m"), "two": peer_entry("m") }));
+    file.write(&open);
     reload(&server, "servers.reloaded");
-    assert_eq!(pid(&server, "one", &one), before[0], "it has run all the time");
+    assert_eq!(status(&server, "one", &one), 200);
 }
