@@ -84,8 +84,8 @@ pub const TINY_THREADS_BESIDE_STREAMS: usize = 64;
 pub const TINY_DROP_BYTES: usize = 64 * 1024 * 1024;
 /// The time without a request after which it is checked whether tiny_http still accepts connections.
 pub const TINY_LOOK: Duration = Duration::from_millis(200);
-/// Checks in a row that find a connection waiting, after which tiny_http is considered to have stopped.
-pub const TINY_DEAD_LOOKS: u32 = 3;
+/// Checks in a row with a connection waiting until tiny_http is considered to have stopped: a busy machine delays no thread for so long.
+pub const TINY_DEAD_LOOKS: u32 = 10;
 /// The pause before a door is reopened: long enough for descriptors to become free.
 pub const TINY_REOPEN_PAUSE: Duration = Duration::from_millis(500);
 /// The time of failed openings after which the door stays closed. Also the timeout for the next request on the connections that an
