@@ -1,5 +1,6 @@
 //! A server without network, clock or disk, and a browser that walks through it, for the tests of this layer and above.
 
+mod contended;
 mod documents;
 mod provider;
 mod read_only;
@@ -8,6 +9,7 @@ mod visitor;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+pub(crate) use self::contended::Contended;
 pub(crate) use self::documents::FakeDocuments;
 pub(crate) use self::provider::FakeProvider;
 pub(crate) use self::read_only::ReadOnly;

@@ -389,4 +389,6 @@ mod cause_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 pub(super) mod tests;

@@ -84,6 +84,7 @@ fn a_challenge_names_the_metadata() {
     };
     let start = "Bearer resource_metadata=\"https://mcp.example.com/.well-known/oauth-protected-resource/mcp\", scope=\"mcp\"";
     check(BearerError::Missing, 401, start);
+    check(BearerError::Malformed, 400, &format!("{start}, error=\"invalid_request\""));
     check(BearerError::Invalid, 401, &format!("{start}, error=\"invalid_token\""));
     check(BearerError::InsufficientScope, 403, &format!("{start}, error=\"insufficient_scope\""));
 }
@@ -95,4 +96,17 @@ fn a_tools_challenge_names_every_scope() {
     assert_eq!(response.status(), 403);
     let challenge = response.header_value("www-authenticate").unwrap();
     assert!(challenge.ends_with(", scope=\"mcp repo\", error=\"insufficient_scope\""), "{challenge}");
+}
+
+/// A token from before a server needed another scope: its client is told to ask for that.
+#[test]
+fn a_token_without_the_required_scope_is_refused() {
+    let mut fixture = fake::fixture();
+    let tokens = Browser::new(&fixture).tokens();
+    fixture.restart(|parts| {
+        let mut resource = ProtectedResource::clone(&parts.resources[0]);
+        resource.required_scope = Scopes::parse("mcp more").unwrap();
+        parts.resources = vec![Arc::new(resource)];
+    });
+    assert_eq!(fixture.bearer(&tokens.access).unwrap_err(), BearerError::InsufficientScope);
 }

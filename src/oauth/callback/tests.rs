@@ -1,5 +1,7 @@
 use super::*;
 use crate::oauth::fake::{self, Browser, text};
+use crate::oauth::provider::Group;
+use crate::oauth::{AllowRule, Policy};
 
 /// O10, O11, B3: code, state and our `iss`, once, with a redirect that nobody keeps and that has no body.
 #[test]
@@ -261,4 +263,23 @@ fn a_login_that_is_not_stored_ends_no_other_grant() {
     browser.approve();
     assert_eq!(browser.callback("code=good").status(), 503);
     assert_eq!(disk.deletions.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+/// T13: a person about whom the policy cannot be asked is not let in, and is told why.
+#[test]
+fn a_login_without_an_answer_about_groups_creates_no_grant() {
+    let mut fixture = fake::fixture();
+    fixture.restart(|parts| {
+        let acme = Group::Org("acme".to_owned());
+        parts.rules.policy = Policy::new(vec![AllowRule::Group(acme)]);
+    });
+    fixture.provider.member_of(&["acme"]);
+    let check = |error, status, discarded| {
+        fixture.provider.fail_members_with(error);
+        assert_eq!(Browser::new(&fixture).log_in().status(), status, "{error:?}");
+        assert!(fixture.grants.list().unwrap().is_empty());
+        assert_eq!(fixture.provider.discarded(), discarded, "{error:?}");
+    };
+    check(ProviderError::Unreachable, 502, 0);
+    check(ProviderError::Blocked(Obstacle::SingleSignOn), 403, 1);
 }

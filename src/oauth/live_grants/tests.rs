@@ -94,3 +94,14 @@ fn waiting_endings_are_bounded() {
     fixture.server.grants.sweep();
     assert!(wait(0));
 }
+
+/// A table that is away for a moment cuts no stream off.
+#[test]
+fn a_grant_that_cannot_be_read_is_taken_to_be_live() {
+    let file = Removable::new();
+    let fixture = fixture_over(file.table.clone());
+    let unknown = GrantId([7; 16]);
+    assert!(!fixture.server.grants.is_live(unknown));
+    file.take_away();
+    assert!(fixture.server.grants.is_live(unknown));
+}

@@ -56,3 +56,28 @@ fn the_log_has_the_cause_of_a_refused_refresh_token() {
     fixture.clock.advance(limits::REFRESH_IDLE + Duration::from_secs(1));
     check(|| browser.refresh(&idle), "refresh_token_expired");
 }
+
+/// L2, S3: of a grant that was ended while the table could not be read, and is still in it.
+#[test]
+fn a_grant_that_is_being_ended_is_not_refreshed() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    let all = Box::new(|grants: &[Arc<Grant>]| grants.iter().map(|grant| grant.id).collect());
+    assert!(fixture.server.grants.end_later(None, "operator", all));
+    check(|| browser.refresh(&pair.refresh), "grant_ended");
+}
+
+/// L2, S5: of a token whose grant an older table has as one with an unredeemed code.
+#[test]
+fn a_refresh_token_ends_with_the_grant_of_a_restored_table() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let code = browser.code();
+    let before = (*fixture.grants.list().unwrap()[0]).clone();
+    let pair = fake::tokens(&browser.redeem(&code, &[]));
+    assert!(fixture.grants.delete(before.id).unwrap());
+    fixture.grants.insert(&before).unwrap();
+    fixture.clock.advance(limits::CODE_LIFETIME);
+    check(|| browser.refresh(&pair.refresh), "grant_expired");
+}

@@ -1,6 +1,8 @@
 use super::*;
-use crate::oauth::fake::{self, Browser};
+use crate::oauth::fake::{self, Browser, Contended};
 use crate::oauth::resource::ProtectedResource;
+use crate::store::conformance::Removable;
+use crate::store::{Grants, MemoryGrants};
 
 /// S4: the stored token opens with the grant's secret only, and in its own record only.
 #[test]
@@ -133,4 +135,56 @@ fn a_token_that_comes_after_the_end_of_its_grant_is_given_back() {
     fixture.provider.while_asked(move || assert!(grants.delete(caller.grant).unwrap()));
     assert!(caller.upstream.token().is_none());
     assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, 1));
+}
+
+/// A new token is written into the grant as it is by then.
+#[test]
+fn an_exchanged_token_is_kept_in_a_grant_that_changes_meanwhile() {
+    let memory: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
+    let table = Arc::new(Contended::new(&memory));
+    let fixture = fake::fixture_over(table.clone());
+    fixture.provider.expiring(Duration::from_secs(30));
+    let tokens = Browser::new(&fixture).tokens();
+    let caller = fixture.bearer(&tokens.access).unwrap();
+    fixture.provider.expiring(Duration::from_secs(8 * 3600));
+    table.lose(limits::STORE_ATTEMPTS - 1);
+    assert_eq!(caller.upstream.token().unwrap().expose(), "ghu_1");
+    assert_eq!(fixture.provider.discarded(), 0);
+    assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "ghu_1");
+    assert_eq!(fixture.provider.exchanges(), 1);
+}
+
+/// G6: a new token that cannot be written is used by nobody, and given back.
+#[test]
+fn an_exchanged_token_that_cannot_be_kept_is_given_back() {
+    let check = |table: Arc<dyn Grants>, fail: &dyn Fn()| {
+        let fixture = fake::fixture_over(table);
+        fixture.provider.expiring(Duration::from_secs(30));
+        let tokens = Browser::new(&fixture).tokens();
+        let caller = fixture.bearer(&tokens.access).unwrap();
+        fail();
+        assert!(caller.upstream.token().is_none());
+        assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, 1));
+        assert!(fixture.grants.get(caller.grant).unwrap().is_some(), "a new exchange may succeed");
+    };
+    let memory: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
+    let table = Arc::new(Contended::new(&memory));
+    check(table.clone(), &|| table.lose(limits::STORE_ATTEMPTS));
+    let file = Removable::new();
+    check(file.table.clone(), &|| file.fail_once());
+}
+
+/// G6: a grant ends also while its user's other requests have all places at GitHub, whose token is then left to expire.
+#[test]
+fn a_grant_is_ended_without_a_place_at_github() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    let tokens = browser.tokens();
+    let caller = fixture.bearer(&tokens.access).unwrap();
+    let places = &fixture.server.token.upstreams.places;
+    let _others: Vec<_> = std::iter::from_fn(|| places.take(caller.subject)).collect();
+    let form = format!("token={}&client_id={}", tokens.refresh, browser.client_id);
+    assert_eq!(fixture.post("/revoke", &form).status(), 200);
+    assert!(fixture.grants.list().unwrap().is_empty());
+    assert_eq!((fixture.ended(), fixture.provider.discarded()), (vec![caller.grant], 0));
 }

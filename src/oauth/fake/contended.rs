@@ -1,0 +1,56 @@
+//! A table that other servers change as well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::base::identity::{GrantId, UserId};
+use crate::store::{Error, Expiry, Grant, Grants};
+
+/// A table in which the next updates lose the race against another server.
+pub(crate) struct Contended {
+    table: Arc<dyn Grants>,
+    /// How many updates are still to be lost.
+    losses: AtomicUsize,
+}
+
+impl Contended {
+    pub(crate) fn new(table: &Arc<dyn Grants>) -> Contended {
+        Contended { table: Arc::clone(table), losses: AtomicUsize::new(0) }
+    }
+
+    /// Has this many updates lose.
+    pub(crate) fn lose(&self, losses: usize) {
+        self.losses.store(losses, Ordering::SeqCst);
+    }
+}
+
+impl Grants for Contended {
+    fn insert(&self, grant: &Grant) -> Result<(), Error> {
+        self.table.insert(grant)
+    }
+
+    fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
+        self.table.get(id)
+    }
+
+    fn update(&self, grant: &Grant) -> Result<(), Error> {
+        let lost = self.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if lost.is_ok() { Err(Error::Conflict) } else { self.table.update(grant) }
+    }
+
+    fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error> {
+        self.table.delete_all(ids)
+    }
+
+    fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
+        self.table.list()
+    }
+
+    fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
+        self.table.of_user(user)
+    }
+
+    fn sweep(&self, expiry: Expiry) -> Result<Vec<Arc<Grant>>, Error> {
+        self.table.sweep(expiry)
+    }
+}
