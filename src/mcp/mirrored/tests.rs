@@ -80,4 +80,5 @@ fn mirrored_headers_must_match_the_arguments() {
     check_argument("9007199254740993", &["9007199254740992"], false);
     check_argument("null", &["x"], false);
     check_argument("[1]", &["1"], false);
+    check_argument("1e999", &["1e999"], false);
 }

@@ -32,3 +32,12 @@ fn tasks_are_bounded_per_user_and_in_all() {
     table.end_where(|task| task.owner().grant == principal(2).grant);
     assert!(begin(3, 1).is_ok());
 }
+
+/// A handler that goes on after the end of its task asks nobody, and waits for no answer.
+#[test]
+fn a_task_that_is_over_asks_nothing() {
+    let task = task(1, 0);
+    task.end();
+    assert!(matches!(task.ask(Vec::new()), Err(CallError::Cancelled)));
+    assert!(matches!(*task.status().0, Status::Cancelled));
+}

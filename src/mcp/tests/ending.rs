@@ -135,3 +135,15 @@ fn streams_opened_during_shutdown_end_at_once() {
     release.trip();
     assert_eq!(task.answer().text(), "done");
 }
+
+/// A request that was on its way when its session ended is refused, and is not left in flight.
+#[test]
+fn a_request_that_meets_the_end_of_its_session_does_not_begin() {
+    let endpoint = conformance();
+    let id = endpoint.session();
+    let sessions = &endpoint.mcp.0.subscribers.sessions;
+    let session = sessions.find(&id, &principal(1)).unwrap();
+    sessions.end(&session);
+    let begun = session.begin(&RequestId::Integer(1), &CancelToken::new());
+    assert_eq!(begun.unwrap_err().code, Error::SESSION_NOT_FOUND);
+}

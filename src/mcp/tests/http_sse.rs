@@ -221,3 +221,10 @@ fn optional_mirror_headers_must_match_the_body_if_present() {
     let start = request(1, "initialize", json!({ "protocolVersion": "2025-06-18" }));
     assert_eq!(endpoint.send(post(&start).with("Mcp-Method", "ping")).error_code(), -32020);
 }
+
+#[test]
+fn other_methods_are_not_of_http_sse() {
+    let endpoint = conformance();
+    let answer = endpoint.send_http_sse(1, crate::http::fake::request("DELETE", "/sse")).head();
+    assert_eq!((answer.status, answer.allow.as_deref()), (405, Some("GET, POST")));
+}

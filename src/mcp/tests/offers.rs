@@ -182,3 +182,61 @@ fn a_declared_argument_must_be_read() {
     assert_eq!(build(builder().tool(Tool::new("t", "t", topic_schema("x")).handler(any))), None);
     assert_eq!(build(builder().tool(Tool::new("t", "t", topic_schema("x")).handler(ignored))), None);
 }
+
+/// A definition that no client could use is found when the server is built.
+#[test]
+fn a_definition_that_cannot_be_served_is_refused() {
+    let check = |builder: Builder, expected: &str| {
+        let error = builder.build().err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.ends_with(expected)), "{expected}: {error:?}");
+    };
+    let builder = || ToolServer::builder("n", "1");
+    let tool = |name: &str, schema| Tool::new(name, "t", schema).handler(|_, _: NoArguments| Ok(""));
+    let object = || json!({ "type": "object" });
+    check(builder().tool(tool("two words", object())), "a name is 1 to 64 letters, digits, `_`, `-`, `.`");
+    check(builder().tool(tool("t", json!({}))), "the input schema has no `type: object`");
+    let mirrored =
+        json!({ "type": "object", "properties": { "a": { "type": "array", "x-mcp-header": "A" } } });
+    check(builder().tool(tool("t", mirrored)), "it has an x-mcp-header that clients must refuse");
+    check(builder().tool(Tool::new("t", "t", object())), "it has no handler");
+    let twice = builder().tool(tool("t", object())).tool(tool("t", object()));
+    check(twice, "there are two of this name or URI");
+    check(builder().prompt(Prompt::new("p", "d")), "it has no handler");
+    let template = |uri| Resource::template(uri, "r").text("x");
+    check(builder().resource(template("a:{+path}")), "its URI is no template of RFC 6570 level 1");
+    let completed = template("a:{x}").complete("y", |_, _| Vec::new());
+    check(builder().resource(completed), "it completes a variable that its URI does not have");
+    check(builder().resource(Resource::new("a:b", "r")), "it has no reader");
+}
+
+/// A prompt has no results that are errors, and only some calls of 2026-07-28 may end with questions.
+#[test]
+fn a_prompt_that_fails_is_a_json_rpc_error() {
+    let prompt = |name: &str, error: fn() -> CallError| {
+        Prompt::new(name, "d").handler(move |_, _: NoArguments| -> Result<String, CallError> { Err(error()) })
+    };
+    let server = ToolServer::builder("n", "1")
+        .prompt(prompt("told", || "no such law".into()))
+        .prompt(prompt("asks", || CallError::InputRequired(Vec::new())));
+    let endpoint = endpoint(server.build().unwrap());
+    let session = endpoint.session();
+    let check = |name: &str, expected: &str| {
+        let get = post(&request(1, "prompts/get", json!({ "name": name }))).with("Mcp-Session-Id", &session);
+        let error = endpoint.send(get).json()["error"].clone();
+        assert_eq!((&error["code"], &error["message"]), (&json!(-32603), &json!(expected)));
+    };
+    check("told", "no such law");
+    check("asks", &Error::internal().message);
+}
+
+/// A method of a capability that the server has not announced does not exist.
+#[test]
+fn methods_of_other_capabilities_are_unknown_in_a_session() {
+    let tool = Tool::new("t", "t", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok(""));
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let session = endpoint.session();
+    for method in ["prompts/list", "resources/list", "resources/subscribe", "resources/unsubscribe"] {
+        let request = post(&request(1, method, json!({ "uri": "a:b" }))).with("Mcp-Session-Id", &session);
+        assert_eq!(endpoint.send(request).error_code(), -32601, "{method}");
+    }
+}

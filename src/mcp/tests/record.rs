@@ -1,6 +1,7 @@
 //! Log lines of calls.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::base::access::AccessRules;
@@ -116,6 +117,8 @@ fn a_call_that_a_rule_closes_is_noted_as_such() {
     let argument = json!({ "name": "a", "value": "" });
     let reference = |text: &str| json!({ "ref": { "type": "ref/prompt", text: "x" }, "argument": argument });
     check("completion/complete", reference("name"), None, closed);
+    let other = json!({ "ref": { "type": "ref/tool", "name": "x" }, "argument": argument });
+    check("completion/complete", other, None, closed);
     check("completion/complete", reference("uri"), None, "invalid_params");
     check("tools/call", json!({ "name": "test_error_mallory" }), None, "invalid_params");
 }
@@ -217,4 +220,42 @@ fn the_trace_knows_when_code_of_a_tool_runs() {
     let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
     assert_eq!(endpoint.send(modern::call(1, "t", json!({}))).text(), "true");
     assert!(!trace::is_in_tool());
+}
+
+/// A witness whose line must be written, and cannot be.
+struct Unwritable;
+
+impl Witness for Unwritable {
+    fn identify(&self, _: &Principal) {}
+
+    fn called(&self, _: CallNote<'_>) -> bool {
+        false
+    }
+
+    fn ended(&self, _: CallEnding) {}
+
+    fn answered(&self, _: u16) {}
+}
+
+/// A21: a call that must be recorded and cannot be is refused before it runs, in both eras.
+#[test]
+fn a_call_that_cannot_be_recorded_does_not_run() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let tool = Tool::new("t", "", json!({ "type": "object" })).handler(move |_, _: NoArguments| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok("")
+    });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let session = endpoint.session();
+    let legacy = post(&call(1, "t", json!({}))).with("Mcp-Session-Id", &session);
+    for request in [legacy, modern::call(1, "t", json!({}))] {
+        let (responder, waiter) = Responder::pair();
+        let responder = responder.with_witness(Arc::new(Unwritable) as _);
+        let rest = endpoint.mcp.handle(request, principal(1), responder);
+        let worker = std::thread::spawn(move || rest.into_iter().for_each(|rest| rest()));
+        let answer = Waiting { waiter, worker }.answer();
+        assert_eq!((answer.status, answer.error_code()), (503, Error::BUSY));
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
 }

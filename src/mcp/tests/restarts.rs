@@ -303,3 +303,11 @@ fn sessions_do_what_the_model_says() {
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
+
+#[test]
+fn an_unreadable_initialize_opens_no_session() {
+    let endpoint = conformance();
+    let answer = endpoint.send(post(&request(0, "initialize", json!({ "protocolVersion": 7 }))));
+    assert_eq!((answer.error_code(), answer.session), (-32602, None));
+    assert_eq!(endpoint.mcp.counts().sessions, 0);
+}

@@ -372,3 +372,33 @@ fn task_ids_are_ignored_in_subscriptions() {
     let events = endpoint.send(ask("subscriptions/listen", filter)).events();
     assert_eq!(events.json()["params"]["notifications"], json!({ "toolsListChanged": true }));
 }
+
+/// A call that is over, or whose result nobody wants, becomes no task; one that was made for it has ended.
+#[test]
+fn a_call_that_is_over_becomes_no_task() {
+    let (tell, told) = bounded(1);
+    let tool = |name: &str, end: fn(&Context)| {
+        let tell = tell.clone();
+        let tool = Tool::new(name, "t", json!({ "type": "object" })).tasks(TaskSupport::ByHandler);
+        tool.handler(move |context, _: NoArguments| {
+            end(context);
+            tell.send(context.become_task()).unwrap();
+            Ok("")
+        })
+    };
+    let server = ToolServer::builder("n", "1")
+        .tool(tool("answered", |context| context.complete(Ok(Reply::default()))))
+        .tool(tool("cancelled", |context| context.cancel().trip()));
+    let endpoint = endpoint(server.build().unwrap());
+    let became = |tool: &str| {
+        let waiting = endpoint.start(1, run(tool, json!({})));
+        let became = told.recv_timeout(SOON).unwrap();
+        waiting.worker.join().unwrap();
+        became
+    };
+    assert!(matches!(became("answered"), Ok(false)));
+    let tasks = endpoint.mcp.0.tasks.all();
+    assert!(tasks.iter().all(|task| task.cancel.is_tripped()), "no client knows it");
+    assert!(matches!(became("cancelled"), Err(CallError::Cancelled)));
+    assert_eq!(endpoint.mcp.counts().tasks, tasks.len());
+}
