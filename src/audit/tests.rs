@@ -220,3 +220,13 @@ fn equal_arguments_have_equal_hashes_under_one_key() {
     assert_ne!(two.hash(r#"{"b":[1,"A"],"a":18446744073709551615}"#).unwrap(), hash);
     assert_eq!(opened(Path::new("/dev/null")).hash("{}"), None);
 }
+
+/// A writer that takes nothing is an error, not a reason to try for ever.
+#[test]
+fn a_writer_that_takes_nothing_fails_the_line() {
+    let mut full = Appender { to: &mut [0; 3][..], rest: Vec::new(), lost: 0 };
+    for _ in 0..2 {
+        assert_eq!(full.append("line\n").unwrap_err().kind(), io::ErrorKind::WriteZero);
+    }
+    assert_eq!((full.rest, full.lost), (b"e\n".to_vec(), 1));
+}

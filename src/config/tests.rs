@@ -122,6 +122,7 @@ fn the_client_secret_is_refused_on_the_command_line() {
 #[test]
 fn a_missing_required_option_is_named() {
     refused(&[], &[("GITHUB_CLIENT_ID", "")], "GITHUB_CLIENT_ID is not set: register an OAuth app");
+    refused(&[], &[("GITHUB_CLIENT_ID", "Ov23 li")], "a client id has letters, digits");
     refused(&[], &[("GITHUB_CLIENT_SECRET", "")], "GITHUB_CLIENT_SECRET is not set");
     refused(&[], &[("HOME", "")], "MCP_STATE_DIR is not set");
     refused(&[], &[("HOME", "relative")], "MCP_STATE_DIR is not set");

@@ -227,3 +227,6 @@ fn drain_refused(refused: &Receiver<Socket>, time: Duration) {
         socket.linger(time);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,8 +158,31 @@ fn heads_are_checked_as_strictly_as_at_the_edge() {
         let answer = door.client().send(format!("{head}{lines}")).answer();
         assert_eq!(answer.status, status, "{lines:?}");
     }
-    let answer = door.client().send("GET x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").answer();
-    assert_eq!(answer.status, 400);
+    for (line, status) in [("GET x HTTP/1.1\r\nConnection: close", 400), ("GET /x HTTP/0.9", 505)] {
+        let answer = door.client().send(format!("{line}\r\nHost: a\r\n\r\n")).answer();
+        assert_eq!(answer.status, status, "{line}");
+    }
+}
+
+/// H11: a request that finds no room is answered at once, and the room is there again when others are done.
+#[test]
+fn a_full_door_answers_that_it_is_busy() {
+    let door = door("busy");
+    let shared = &door.tiny.as_ref().unwrap().shared;
+    let threads: Vec<_> = std::iter::from_fn(|| shared.threads.take(())).collect();
+    assert_eq!(door.get("/x").status, 503);
+    drop(threads);
+    let streams: Vec<_> = std::iter::from_fn(|| shared.streams.take(())).collect();
+    assert_eq!(door.get("/stream").status, 503);
+    drop(streams);
+    let mut bodies = shared.bodies.share(LIMIT);
+    for bytes in (0..usize::BITS).rev().map(|bit| 1 << bit) {
+        while bodies.grow(bytes) {}
+    }
+    assert_eq!(door.client().post_and_close("/echo", "b").status, 503);
+    drop(bodies);
+    assert_eq!(door.client().post_and_close("/echo", "b").status, 200);
+    assert!(shared.refusals.counts().contains(&("busy", 3)));
 }
 
 /// H2: a length that makes stock tiny_http abort the process does not stop this door.

@@ -11,6 +11,7 @@ use crate::http::{Request, Responder, Stream};
 mod access;
 mod interests;
 mod isolation;
+mod refusals;
 mod rig;
 mod rounds;
 

@@ -97,3 +97,16 @@ fn a_damaged_number_is_no_user() {
     }
     fs::remove_dir_all(root).unwrap();
 }
+
+/// Root needs no permission to traverse a directory.
+#[test]
+fn a_closed_directory_is_no_obstacle_for_root() {
+    let root = root("closed");
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let programs = root.join("programs");
+    let obstacle = |user: &str| ChildUser::parse(user).unwrap().obstacle(&programs).map(Path::to_owned);
+    assert_eq!(obstacle("54321"), Some(root.clone()));
+    assert_eq!(obstacle("0"), None);
+    fs::remove_dir_all(root).unwrap();
+}

@@ -1,7 +1,7 @@
 //! Upstreams on loopback, well-behaved and misbehaving.
 
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver as Channel, Sender as Sending, unbounded};
 use serde_json::{Value, json};
@@ -16,12 +16,15 @@ use fake_upstream::{FakeUpstream, SOON, Seen, answer, answer_events, answer_json
 
 mod fake_upstream;
 mod interests;
+mod queue;
 mod standing_stream;
 
 struct Recorder {
     told: Sending<Value>,
     failed: Sending<String>,
     ended: Sending<ProgramEnd>,
+    /// Whether the session has been idle for too long.
+    is_idle: Arc<AtomicBool>,
 }
 
 impl Receiver for Recorder {
@@ -32,7 +35,7 @@ impl Receiver for Recorder {
     }
 
     fn patience(&self) -> std::time::Duration {
-        SOON
+        if self.is_idle.load(Ordering::SeqCst) { std::time::Duration::ZERO } else { SOON }
     }
 
     fn ending(&self) {}
@@ -55,6 +58,7 @@ struct Client {
     told: Channel<Value>,
     failed: Channel<String>,
     ended: Channel<ProgramEnd>,
+    is_idle: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -77,9 +81,10 @@ impl Client {
             Trust::load(None).unwrap(),
         );
         let ((told, hears), (fails, failed), (ends, ended)) = (unbounded(), unbounded(), unbounded());
-        let receiver = Arc::new(Recorder { told, failed: fails, ended: ends });
+        let is_idle = Arc::<AtomicBool>::default();
+        let receiver = Arc::new(Recorder { told, failed: fails, ended: ends, is_idle: Arc::clone(&is_idle) });
         let http = UpstreamLauncher(Arc::new(upstream)).launch(&principal(7), receiver).unwrap();
-        Client { http, told: hears, failed, ended }
+        Client { http, told: hears, failed, ended, is_idle }
     }
 
     fn send(&self, message: &Value) {

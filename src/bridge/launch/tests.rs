@@ -64,3 +64,14 @@ fn programs_are_found_in_path() {
     assert_eq!(super::find("sh", &Variables::new()).unwrap().file_name(), Some("sh".as_ref()));
     fs::remove_dir_all(root).unwrap();
 }
+
+/// P1: no name of an entry or a person leads elsewhere.
+#[test]
+fn a_name_that_is_no_directory_is_refused() {
+    let root = root("names");
+    for name in ["", "..", ".users", "a/b", "/nowhere", "a\0b"] {
+        let Err(error) = Directories::make(&root, &["files", name], None) else { panic!("{name:?}") };
+        assert_eq!(error.to_string(), "its name cannot be that of a directory");
+        assert!(!root.exists(), "{name:?}");
+    }
+}

@@ -158,6 +158,9 @@ fn ambiguous_commands_are_refused() {
     refused(&["grants", "revoke", "--client", "octocat"], &[], "--client: a client's fingerprint");
     refused(&["grants", "revoke", "octocat"], &[], "grants revoke: a grant's ID");
     refused(&["demo", "--json"], &[], "no option \"--json\"");
+    refused(&["servers", "forget"], &[], "servers forget: say a name of `servers list`");
+    refused(&["servers", "forget", "files", "7", "8"], &[], "servers forget: say a name of `servers list`");
+    refused(&["servers", "forget", "files", "octocat"], &[], "servers forget: a person is the number");
 }
 
 #[test]

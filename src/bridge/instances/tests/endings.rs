@@ -60,3 +60,83 @@ fn clients_are_notified_once_of_a_restart_by_the_operator() {
     fleet.ready(&person(2, 2));
     assert_eq!(changes(), 0);
 }
+
+/// A changed entry starts nothing from its old description, and the thread of its program learns of the end at once.
+#[test]
+fn a_retired_server_starts_nothing() {
+    let fleet = usual();
+    fleet.ready(&person(1, 1));
+    let launched = fleet.last();
+    fleet.instances.retire();
+    assert!(launched.was_ended() && launched.receiver.patience().is_zero());
+    assert_eq!(fleet.refusal(&person(1, 1)), Unavailable::Ended);
+}
+
+/// A home directory is kept while a program of its person runs; one of all persons may use any.
+#[test]
+fn a_program_is_known_to_run_for_its_person() {
+    let subject = |user| Some(principal(user).subject);
+    let own = usual();
+    own.ready(&person(1, 1));
+    let runs =
+        |fleet: &Fleet| [subject(1), subject(2), None].map(|user| fleet.instances.is_running_for(user));
+    assert_eq!(runs(&own), [true, false, true]);
+    let shared = isolated(Isolation::Shared);
+    assert_eq!(runs(&shared), [false; 3]);
+    shared.ready(&person(1, 1));
+    assert_eq!(runs(&shared), [true; 3]);
+}
+
+/// P3: calls that wait for a start are bounded.
+#[test]
+fn calls_that_wait_for_a_start_are_bounded() {
+    let fleet = usual();
+    let waiting: Vec<_> = (0..limits::bridge::REQUESTS).map(|_| fleet.ask(&person(1, 1))).collect();
+    assert_eq!(fleet.refusal(&person(1, 1)), Unavailable::TooMany);
+    fleet.last().greet();
+    assert!(waiting.iter().all(|outcome| matches!(&*outcome.lock(), Some(Ok(_)))));
+}
+
+/// An upstream that has lost its session gets everything again, and clients read their lists again.
+#[test]
+fn a_renewed_session_is_told_everything_again() {
+    let fleet = usual();
+    fleet.audience.wants.lock().resources.insert("x://a".to_owned());
+    let outcome = fleet.ask(&person(1, 1));
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"resources":{"subscribe":true}}}}"#;
+    assert!(fleet.last().receiver.receive(answer) && outcome.lock().is_some());
+    let subscribed = || {
+        let sent = fleet.last().transport.take();
+        sent.iter().filter(|sent| sent.contains("resources/subscribe") && sent.contains("x://a")).count()
+    };
+    assert_eq!((subscribed(), fleet.audience.told.lock().len()), (1, 0));
+    fleet.last().receiver.renewed();
+    assert_eq!(subscribed(), 1);
+    let told: Vec<_> = fleet.audience.told.lock().iter().map(|(_, method)| method.clone()).collect();
+    let lists = ["tools", "prompts", "resources"];
+    assert_eq!(told, lists.map(|list| format!("notifications/{list}/list_changed")));
+}
+
+/// M17: the failures of callers who do not come back are forgotten when there are too many.
+#[test]
+fn remembered_failures_are_bounded() {
+    let fleet = usual();
+    fleet.ready(&person(1, 1));
+    let key = |user| InstanceKey::new(&fleet.instances.settings.server, Isolation::User, &principal(user));
+    let running = InstanceKey::new(&fleet.instances.settings.server, Isolation::Grant, &person(1, 1));
+    let (now, mut slots) = (clock::instant(), fleet.instances.settings.pool.slots.lock());
+    let users = || 2..u64::try_from(limits::bridge::SLOTS).unwrap() + 2;
+    users().for_each(|user| slots.history_mut(&key(user)).failed = Some(now));
+    slots.forget_failures(now);
+    assert!(users().all(|user| slots.history(&key(user)).is_none()) && slots.history(&running).is_some());
+}
+
+#[test]
+fn an_unreadable_greeting_ends_the_program() {
+    let fleet = usual();
+    let outcome = fleet.ask(&person(1, 1));
+    assert!(fleet.last().receiver.receive(r#"{"jsonrpc":"2.0","id":1,"result":7}"#));
+    assert!(fleet.last().was_ended());
+    let why = outcome.lock().take().unwrap().err().unwrap().to_string();
+    assert_eq!(why, "its answer to initialize cannot be read");
+}
