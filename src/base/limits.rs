@@ -150,7 +150,7 @@ pub const LATENCY_BUCKETS_MICROS: [u64; 8] =
 
 // ---- the log ----
 
-/// Queued lines. The last quarter is reserved for lines other than those of requests.
+/// Queued lines. The last quarter is reserved for lines that no client, peer or program can cause in any number.
 pub const LOG_LINES: usize = 4096;
 /// The time for which the writer collects lines after the first: a busy server wakes it, and writes, at most 200 times per second.
 pub const LOG_GATHER: Duration = Duration::from_millis(5);

@@ -214,15 +214,15 @@ fn write(level: &str, event: &'static str, fields: &[Field<'_>]) {
     }
 }
 
-/// The number of queued lines above which a line is dropped. Lines that anybody can cause in any number leave room for all others:
-/// otherwise a user could cause the loss of lines about their own actions.
+/// The number of queued lines above which a line is dropped. Lines that a client, a peer or a program can cause in any number leave
+/// room for all others: otherwise a user could cause the loss of lines about their own actions.
 fn room(event: &str) -> usize {
-    match event {
-        "request" | "client.registered" | "consent.given" | "consent.denied" | "token.issued" => {
-            limits::LOG_LINES / 4 * 3
-        }
-        _ => limits::LOG_LINES,
-    }
+    let leaves_room = match event.split('.').next().unwrap_or_default() {
+        "client" | "client_document" | "consent" | "panic" | "program" | "simulated" | "upstream" => true,
+        "github" => event != "github.token_kept", // once for each grant: the token stays valid at GitHub
+        _ => matches!(event, "request" | "request.panicked" | "token.issued"),
+    };
+    if leaves_room { limits::LOG_LINES / 4 * 3 } else { limits::LOG_LINES }
 }
 
 /// The line in place of `count` dropped lines.

@@ -43,13 +43,38 @@ fn a_line_names_the_request_it_was_written_for() {
     }
 }
 
-/// L2: a flood of requests, or of refreshes with one refresh token, does not displace the lines that the operator needs.
+/// L2: a flood of requests, of refreshes with one refresh token, or of failures of a program or peer does not displace the lines that
+/// the operator needs.
 #[test]
 fn common_lines_leave_queue_space_for_other_events() {
-    for event in ["request", "client.registered", "consent.given", "consent.denied", "token.issued"] {
+    for event in [
+        "request",
+        "request.panicked",
+        "panic",
+        "client.registered",
+        "client_document.not_found",
+        "consent.given",
+        "consent.denied",
+        "token.issued",
+        "github.token_lost",
+        "github.unreachable",
+        "program.stderr",
+        "program.died",
+        "upstream.failed",
+    ] {
         assert!(room(event) < limits::LOG_LINES, "{event}");
     }
-    for event in ["token.shared", "grant.ended", "login.admitted", "request.refused", "store.failed"] {
+    for event in [
+        "token.shared",
+        "grant.ended",
+        "login.admitted",
+        "login.failed",
+        "request.refused",
+        "github.token_kept",
+        "edge.connections_full",
+        "store.failed",
+        "audit.failed",
+    ] {
         assert_eq!(room(event), limits::LOG_LINES, "{event}");
     }
 }
