@@ -251,8 +251,9 @@ impl App {
             Method::Get => return Decision::Read { limit: 0, place: None, then },
             Method::Post | Method::Delete | Method::Options | Method::Other(_) => {}
         }
+        let small = |then| Decision::Read { limit: limits::UNCHECKED_BODY_BYTES, place: None, then };
         if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
-            return Decision::Read { limit: limits::UNCHECKED_BODY_BYTES, place: None, then };
+            return small(then);
         }
         let caller = match self.oauth.bearer.principal(&server.resource, head) {
             Ok(caller) => caller,
@@ -260,6 +261,10 @@ impl App {
         };
         // A few places per user: slow bodies of one user block nobody else's.
         let Some(place) = self.large_bodies.take(caller.subject) else {
+            // A chunked body has no announced length, and most are small.
+            if head.headers.all("content-length").next().is_none() {
+                return small(then);
+            }
             trace::refused("large_bodies");
             trace::names_caller(&caller);
             let words = "You are sending other large messages already: wait until one of them is answered.\n";

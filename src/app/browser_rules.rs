@@ -53,9 +53,7 @@ impl BrowserRules {
     /// The answer to a request that is refused.
     pub(super) fn check(&self, found: Result<Route, NoRoute>, head: &Head) -> Result<Route, Box<Response>> {
         // A2: a probe addresses the server by its IP address, or without a host; its answer is the same for everybody.
-        if let Ok(probe) = found
-            && probe.kind() == RouteKind::Probe
-        {
+        if let Some(probe) = found.ok().filter(|route| route.kind() == RouteKind::Probe) {
             return Ok(probe);
         }
         // M2: the Host field reveals a page whose host name was pointed at this server (DNS rebinding).
@@ -66,15 +64,11 @@ impl BrowserRules {
             let words = format!("This server is reached at {} only.\n", self.public_url);
             return Err(Response::text(421, words).into());
         }
-        let route = match found {
-            Ok(route) if route.is_http_sse() && !self.serves_http_sse => Err(NoRoute::NotFound),
-            found => found,
-        };
+        let is_off = |route: Route| route.is_http_sse() && !self.serves_http_sse;
+        let route = found.and_then(|route| if is_off(route) { Err(NoRoute::NotFound) } else { Ok(route) });
         let route = route.map_err(|error| Box::new(self.no_route(error, head)));
-        match self.refuse_origin(route.as_ref().is_ok_and(|route| route.is_api()), head) {
-            Some(refusal) => Err(Box::new(refusal)),
-            None => route,
-        }
+        let refusal = self.refuse_origin(route.as_ref().is_ok_and(|route| route.is_api()), head);
+        refusal.map_or(route, |refusal| Err(Box::new(refusal)))
     }
 
     /// The answer to a request that has no route.
@@ -98,15 +92,11 @@ impl BrowserRules {
             trace::refused("two_origins");
             return Some(Response::text(400, "Two Origin fields.\n"));
         };
-        match origin {
-            Some(origin) if is_api && !is_public(head) && !self.admits_origin(origin) => {
-                trace::refused("origin");
-                let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
-                self.log_refused("origin", origin, hint);
-                Some(Response::text(403, "Pages of this origin may not use this server.\n"))
-            }
-            Some(_) | None => None,
-        }
+        let refused = origin.filter(|origin| is_api && !is_public(head) && !self.admits_origin(origin))?;
+        trace::refused("origin");
+        let hint = "if this is your web client, name its origin in MCP_ALLOW_ORIGIN";
+        self.log_refused("origin", refused, hint);
+        Some(Response::text(403, "Pages of this origin may not use this server.\n"))
     }
 
     /// The answer for browsers that takes precedence over the route's, if there is one.

@@ -211,6 +211,24 @@ fn a_user_sends_few_large_bodies_at_once() {
     assert!(admit("1000000").is_ok());
 }
 
+/// Without an announced length a message is small, if no place is free.
+#[test]
+fn any_number_of_chunked_messages_is_read_at_once() {
+    let fixture = fake::fixture();
+    let app = app(&fixture);
+    let tokens = Browser::new(&fixture).tokens();
+    let admit = || {
+        let request = initialize(&tokens.access).with("Transfer-Encoding", "chunked");
+        let Admission::Welcome(ticket) = Arc::clone(&app).admit(request.head) else { panic!("not read") };
+        ticket
+    };
+    let held: Vec<_> = (0..limits::LARGE_BODIES_PER_USER).map(|_| admit()).collect();
+    assert!(held.iter().all(|ticket| ticket.limit == limits::MCP_BYTES));
+    assert_eq!(admit().limit, limits::UNCHECKED_BODY_BYTES);
+    drop(held);
+    assert_eq!(admit().limit, limits::MCP_BYTES);
+}
+
 /// B2: the header fields of every answer.
 #[test]
 fn every_answer_carries_the_common_fields() {
