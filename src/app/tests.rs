@@ -80,6 +80,15 @@ fn post(token: &str, body: &str) -> Request {
         .body(body)
 }
 
+/// A `subscriptions/listen` of 2026-07-28; `wanted` is the value of its `toolsListChanged`.
+fn listen(token: &str, wanted: &str) -> Request {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{
+        "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},
+        "notifications":{"toolsListChanged":WANTED}}}"#;
+    let request = post(token, &body.replace("WANTED", wanted)).with("MCP-Protocol-Version", "2026-07-28");
+    request.with("Mcp-Method", "subscriptions/listen")
+}
+
 /// M1: Host, then Origin, then path and method, then the token: each failure hides the later ones.
 #[test]
 fn host_origin_path_method_and_token_are_checked_in_this_order() {
@@ -379,16 +388,7 @@ fn a_stream_does_not_outlive_its_token() {
     let app = Arc::new(App::new(AppParts { oauth, ..parts("https://mcp.example.com", &fixture) }));
     fixture.provider.member_of(&["acme"]);
     let token = Browser::new(&fixture).tokens().access;
-    let listen = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{
-        "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},
-        "notifications":{"toolsListChanged":true}}}"#;
-    let request = to("POST", "/mcp")
-        .with("Authorization", &format!("Bearer {token}"))
-        .with("Content-Type", "application/json")
-        .with("Accept", "application/json, text/event-stream")
-        .with("MCP-Protocol-Version", "2026-07-28")
-        .with("Mcp-Method", "subscriptions/listen");
-    let stream = answer(&app, request.body(listen));
+    let stream = answer(&app, listen(&token, "true"));
     assert_eq!(stream.status(), 200);
     fixture.provider.member_of(&[]);
     app.sweep();

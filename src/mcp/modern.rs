@@ -30,7 +30,7 @@ use crate::base::access::AccessRule;
 use crate::base::encoding::base64url;
 use crate::base::identity::Principal;
 use crate::base::limits;
-use crate::http::{Response, Stream};
+use crate::http::{CallOutcome, Response, Stream};
 
 /// Serves a POST.
 pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
@@ -53,7 +53,10 @@ fn serve(core: &Arc<Core>, inbound: Inbound, request: ClientRequest, checked: Ch
         (_, Some(operation)) => call(core, inbound, request, (operation, checked)),
         ("server/discover", None) => inbound.answer(discover(&checked.description, &request.id)),
         ("subscriptions/listen", None) => match listen(core, &inbound.principal, &request, &checked) {
-            Ok(body) => inbound.responder.respond(Response::new(200).stream(body)),
+            // The call is to open the stream: its end is not logged.
+            Ok(body) => {
+                inbound.responder.respond(Response::new(200).stream(body).ending((CallOutcome::Ok, 0)))
+            }
             Err(error) => inbound.answer(failed(&request.id, &error)),
         },
         (_, None) => inbound.responder.respond(task(core, &inbound.principal, &request, &checked)),

@@ -78,6 +78,19 @@ fn every_answer_is_counted_once_with_its_reason() {
     assert!(!metrics.page(&Snapshot::default()).contains(r#"route="token""#));
 }
 
+/// The head of a stream is the whole answer of the call that opens it.
+#[test]
+fn an_opened_stream_is_a_call_that_went_well() {
+    let fixture = fake::fixture();
+    let (app, metrics) = counted(&fixture);
+    let token = Browser::new(&fixture).tokens().access;
+    drop(answer(&app, listen(&token, "true")));
+    drop(answer(&app, listen(&token, "7")));
+    let calls =
+        |outcome| format!(r#"mcp_calls_total{{method="subscriptions/listen",outcome="{outcome}"}} 1"#);
+    check(&metrics, &[&calls("ok"), &calls("protocol_error")]);
+}
+
 /// Writes the line of a request to `/mcp` that is answered while this thread serves `current`.
 fn answered(status: u16, reason: Option<&'static str>, current: Trace) -> Arc<Metrics> {
     let metrics: Arc<Metrics> = Arc::default();
