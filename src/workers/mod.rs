@@ -244,13 +244,13 @@ fn wanted_workers(waiting: usize, moved: u64) -> usize {
     }
 }
 
+const PANICKED: &str =
+    "a bug in the code that the line `panic` before this one names: please report it to its authors";
+
 /// A panic ends the request with the 500 of its dropped responder, not the thread (H12).
 fn catch_panic<R>(work: impl FnOnce() -> R) -> Option<R> {
     let outcome = catch_unwind(AssertUnwindSafe(work));
-    if outcome.is_err() {
-        log::error("request.panicked", &[Field::Hint("this is a bug, please report it")]);
-    }
-    outcome.ok()
+    outcome.inspect_err(|_| log::error("request.panicked", &[Field::Hint(PANICKED)])).ok()
 }
 
 /// Logs panics by their location in the code, and those in tools with their message.
