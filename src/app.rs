@@ -168,9 +168,8 @@ impl App {
         self.servers().iter().for_each(|server| server.mcp.give_up());
     }
 
-    /// Ends all instances of the backends at the same time, and waits for that within the time `left`.
+    /// Stops the backends one after the other, each within the time `left`. Without time, all of them begin to end.
     pub fn stop_backends(&self, left: impl Fn() -> Duration) {
-        self.servers().iter().for_each(|server| server.mcp.stop_backend(Duration::ZERO));
         self.servers().iter().for_each(|server| server.mcp.stop_backend(left()));
     }
 

@@ -81,7 +81,8 @@ pub trait Backend: Send + Sync {
     /// Called before the server stops: ends everything that no running call needs, and starts nothing new.
     fn close(&self) {}
 
-    /// Called when the server stops: ends everything. Waits up to `patience`.
+    /// Called twice when the server stops: with a patience of zero once the calls are over or cancelled, to begin ending everything, and
+    /// at last to wait for the end, up to `patience`.
     fn stop(&self, _patience: Duration) {}
 }
 
