@@ -128,8 +128,7 @@ impl Context {
     /// # Errors
     /// [`CallError::MissingCapability`].
     pub fn require(&self, capability: Capability) -> Result<(), CallError> {
-        let is_there = self.client().supports(capability);
-        if is_there { Ok(()) } else { Err(CallError::MissingCapability(capability)) }
+        self.client().supports(capability).then_some(()).ok_or(CallError::MissingCapability(capability))
     }
 
     /// Asks the client one question. Up to 2025-11-25, and in a task, this waits for the answer for up to five minutes. In
@@ -173,9 +172,7 @@ impl Context {
     /// # Errors
     /// The errors of [`Context::ask`].
     pub fn ask_all(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
-        for request in &requests {
-            self.require(request.capability)?;
-        }
+        requests.iter().try_for_each(|request| self.require(request.capability))?;
         let capabilities: Vec<_> = requests.iter().map(|request| request.capability).collect();
         let answers = match self.exchange.task() {
             Some(task) => task.ask(requests),

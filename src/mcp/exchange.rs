@@ -17,7 +17,7 @@ use crate::base::identity::Principal;
 use crate::base::limits;
 use crate::base::lock::Mutex;
 use crate::base::quota::Held;
-use crate::http::{CallEnding, CallOutcome, Head, Responder, Response, Stream, Witness};
+use crate::http::{CallOutcome, Head, Responder, Response, Stream, Witness};
 
 /// An authenticated request, with the responder for its answer.
 pub(super) struct Inbound {
@@ -197,16 +197,12 @@ impl Exchange {
 
     /// Sends without waiting: if the client is too slow, the message is dropped.
     pub(super) fn try_send(&self, message: &str) {
-        if let Some(events) = self.events().filter(|events| !events.is_crowded()) {
-            events.publish(message);
-        }
+        self.events().iter().filter(|events| !events.is_crowded()).for_each(|events| events.publish(message));
     }
 
     /// Ends the connection but not the call; the client resumes the stream with `Last-Event-ID`.
     pub(super) fn disconnect(&self) {
-        if let Some(events) = self.events() {
-            events.detach();
-        }
+        self.events().iter().for_each(|events| events.detach());
     }
 
     /// Ends the call. Only the first result counts. A cancelled call gets no response (MCP, cancellation).
@@ -249,7 +245,7 @@ impl Exchange {
         self.dialect.ended();
         if self.call.cancel.is_tripped() {
             let cancelled = (CallOutcome::Cancelled, 0);
-            witness_end(witness, cancelled);
+            witness.into_iter().for_each(|witness| witness.ended(cancelled));
             return match phase {
                 Phase::Pending(responder) => responder.respond(Response::new(202).ending(cancelled)),
                 Phase::Streaming(events) => events.finish(),
@@ -262,7 +258,8 @@ impl Exchange {
             answer = self.dialect.encode(&self.call, Err(error.into()));
         }
         answer.outcome = logged.unwrap_or(answer.outcome);
-        witness_end(witness, answer.ending());
+        // Logged before the client sees it.
+        witness.into_iter().for_each(|witness| witness.ended(answer.ending()));
         respond(phase, answer);
     }
 
@@ -274,7 +271,8 @@ impl Exchange {
             Err(error) => CallOutcome::ProtocolError(error.kind().0),
         };
         let result = result.and_then(|reply| reply.to_raw());
-        witness_end(witness, (outcome, result.as_ref().map_or(0, |result| result.get().len())));
+        let size = result.as_ref().map_or(0, |result| result.get().len());
+        witness.into_iter().for_each(|witness| witness.ended((outcome, size)));
         task.finish(result);
     }
 
@@ -305,13 +303,6 @@ impl Exchange {
         self.dialect.streaming(&events);
         responder.respond(Response::new(200).stream(body));
         Some(events)
-    }
-}
-
-/// Logs the end of the call, before the client sees it.
-fn witness_end(witness: Option<Arc<dyn Witness>>, ending: CallEnding) {
-    if let Some(witness) = witness {
-        witness.ended(ending);
     }
 }
 

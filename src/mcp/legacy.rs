@@ -31,8 +31,7 @@ pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
         return inbound.responder.respond(refusal);
     }
     if let Some(request) = message.request().filter(|request| request.method == "initialize") {
-        let response = initialize(core, &inbound.principal, request);
-        return inbound.responder.respond(response);
+        return inbound.responder.respond(initialize(core, &inbound.principal, request));
     }
     let session = find_session(core, &inbound).or_else(|refusal| unnamed_session(core, &inbound, refusal));
     match session {
@@ -73,13 +72,10 @@ pub(super) fn deliver(core: &Arc<Core>, session: &Arc<Session>, message: Message
     match message {
         Message::Request(request) => return serve(core, inbound, session, request),
         // Others, and invalid ones, are ignored: a notification has no answer.
-        Message::Notification { method, params } => {
-            if method == "notifications/cancelled"
-                && let Ok(request_id) = params.require("requestId")
-            {
-                session.cancel(&request_id);
-            }
+        Message::Notification { method, params } if method == "notifications/cancelled" => {
+            params.require("requestId").iter().for_each(|request_id| session.cancel(request_id));
         }
+        Message::Notification { .. } => {}
         Message::Response { id, answer } => session.answer(&id, answer),
     }
     inbound.responder.respond(Response::new(202));

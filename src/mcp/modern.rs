@@ -116,9 +116,7 @@ fn check(core: &Core, inbound: &Inbound, request: &ClientRequest) -> Result<Chec
     };
     let row = request.row.filter(is_served).ok_or_else(Error::method_not_found)?;
     let subject = request.subject()?;
-    if let Some(subject) = &subject {
-        header::check_name(headers, subject, presence)?;
-    }
+    subject.iter().try_for_each(|subject| header::check_name(headers, subject, presence))?;
     let subject = subject.unwrap_or_default().into_owned();
     if is_task && !client.takes_tasks() {
         return Err(missing_tasks());

@@ -83,9 +83,12 @@ impl Prompt {
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {
-        let Some(handler) = &self.handler else {
-            return Err(BuildError::new("prompt", self.name(), "it has no handler"));
-        };
+        let refuse = |why| Err(BuildError::new("prompt", self.name(), why));
+        let has = |argument: &String| self.arguments().filter_map(name_of).any(|name| name == argument);
+        if !self.completers.keys().all(has) {
+            return refuse("it completes an argument that it does not have");
+        }
+        let Some(handler) = &self.handler else { return refuse("it has no handler") };
         handler.check(("prompt", self.name()), self.arguments().filter_map(name_of))
     }
 

@@ -186,11 +186,8 @@ impl Session {
 
     /// Cancels a request of this session; unknown ids are ignored (M14).
     pub(super) fn cancel(&self, id: &RequestId) {
-        let cancelled = {
-            let mut state = self.state.lock();
-            let request = state.in_flight.get_mut(id);
-            request.map(|request| (request.cancel.clone(), request.questions.take()))
-        };
+        let take = |request: &mut InFlight| (request.cancel.clone(), request.questions.take());
+        let cancelled = self.state.lock().in_flight.get_mut(id).map(take);
         if let Some((token, questions)) = cancelled {
             token.trip(); // first, so that handlers that wait for an answer see the reason when they wake
             drop(questions);
@@ -372,9 +369,8 @@ impl Table<Session> {
 
     /// The caller's latest session that no request has named yet.
     pub(super) fn unnamed(&self, principal: &Principal) -> Option<Arc<Session>> {
-        let candidates =
-            self.all().into_iter().filter(|each| each.is_unnamed() && each.owner().is(principal));
-        candidates.max_by_key(|each| each.used())
+        let unnamed = self.all().into_iter().filter(|each| each.is_unnamed() && each.owner().is(principal));
+        unnamed.max_by_key(|each| each.used())
     }
 
     /// Ends unused sessions.

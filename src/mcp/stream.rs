@@ -134,9 +134,7 @@ impl EventStream {
         state.reader = Some(sender);
         let missed = state.ring.iter().filter(|kept| kept.number > after);
         let missed: Vec<_> = missed.map(|kept| (kept.number, Arc::clone(&kept.event))).collect();
-        for (number, event) in missed {
-            state.send(number, event);
-        }
+        missed.into_iter().for_each(|(number, event)| state.send(number, event));
         match state.finished {
             true => state.reader = None,
             false => state.unread_since = None,

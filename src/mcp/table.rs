@@ -88,19 +88,15 @@ impl<R: Row> Table<R> {
             let displaced = match user_to_displace(&rows, row.owner().subject, (each, all))? {
                 Some(user) => {
                     let theirs: Vec<_> = rows.values().filter(|row| row.owner().subject == user).collect();
-                    Some(choose(&theirs).ok_or(Full)?)
+                    let chosen = choose(&theirs).ok_or(Full)?;
+                    rows.remove(chosen.id())
                 }
                 None => None,
             };
-            if let Some(displaced) = &displaced {
-                rows.remove(displaced.id());
-            }
             rows.insert(row.id().into(), Arc::clone(row));
             displaced
         };
-        if let Some(displaced) = displaced {
-            displaced.end();
-        }
+        displaced.iter().for_each(|row| row.end());
         Ok(Arc::clone(row))
     }
 
@@ -113,17 +109,13 @@ impl<R: Row> Table<R> {
     /// Removes a row and ends it.
     pub(super) fn end(&self, row: &R) {
         let ended = self.rows.lock().remove(row.id());
-        if let Some(ended) = ended {
-            ended.end();
-        }
+        ended.iter().for_each(|row| row.end());
     }
 
     /// Removes the unwanted rows and ends them.
     pub(super) fn end_where(&self, unwanted: impl Fn(&R) -> bool) {
         let ended: Vec<_> = self.rows.lock().extract_if(|_, row| unwanted(row)).collect();
-        for (_, row) in ended {
-            row.end();
-        }
+        ended.iter().for_each(|(_, row)| row.end());
     }
 
     /// A snapshot of all rows.

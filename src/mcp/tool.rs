@@ -65,9 +65,9 @@ impl Tool {
 
     /// Sets a member of the tool's definition: `title`, `annotations` (`readOnlyHint` and so on), `icons`, `outputSchema`.
     ///
-    /// An `outputSchema` is the JSON schema of [`ToolResult::structured`], which is not checked against it. Official clients refuse
-    /// a result that does not fit it, or that has text only. They refuse icons whose
-    /// `src` is not an `https:` or `data:` URI, and should refuse those of another site than the server's.
+    /// An `outputSchema` is the JSON schema of [`ToolResult::structured`], which is not checked against it; it has `type: object`. Official
+    /// clients refuse a result that does not fit it, or that has text only. They refuse icons whose `src` is not an `https:` or `data:`
+    /// URI, and should refuse those of another site than the server's.
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Tool {
         self.definition.set(name, value);
         self
@@ -143,8 +143,16 @@ impl Tool {
         if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
             return refuse("a name is 1 to 64 letters, digits, `_`, `-`, `.`"); // tools, "Tool Names"
         }
-        if self.schema().get("type").and_then(Value::as_str) != Some("object") {
+        let is_of_object = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("object");
+        if !is_of_object(self.schema()) {
             return refuse("the input schema has no `type: object`");
+        }
+        // Official clients refuse the whole list for one definition of another form.
+        if !self.definition.get("outputSchema").is_none_or(is_of_object) {
+            return refuse("the output schema has no `type: object`");
+        }
+        if !self.definition.get("annotations").is_none_or(are_annotations) {
+            return refuse("its `annotations` need a string as `title` and true or false as hints");
         }
         let Some(scopes) = self.scopes.clone() else {
             return refuse("its scopes are not separated by spaces, or have odd characters");
@@ -162,6 +170,13 @@ impl Tool {
     fn schema(&self) -> &Value {
         self.definition.get("inputSchema").unwrap_or(&Value::Null)
     }
+}
+
+/// Whether a value is of the form of `annotations`. Members of other names are extensions.
+fn are_annotations(value: &Value) -> bool {
+    let is = |member: &str, fits: fn(&Value) -> bool| value.get(member).is_none_or(fits);
+    let hints = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+    value.is_object() && is("title", Value::is_string) && hints.iter().all(|hint| is(hint, Value::is_boolean))
 }
 
 /// The closure behind a tool or a prompt, which takes its arguments as a type of its own.

@@ -240,3 +240,45 @@ fn methods_of_other_capabilities_are_unknown_in_a_session() {
         assert_eq!(endpoint.send(request).error_code(), -32601, "{method}");
     }
 }
+
+/// Official clients refuse a whole list for one entry that is not of the specification's form.
+#[test]
+fn definitions_that_clients_refuse_are_not_built() {
+    let tool = || Tool::new("t", "d", json!({ "type": "object" })).handler(|_, _: NoArguments| Ok(""));
+    let check = |member: &'static str, value: Value, expected: Option<&str>| {
+        let built = ToolServer::builder("n", "1").tool(tool().with(member, value.clone())).build();
+        let why = built.err().map(|error| error.to_string());
+        assert_eq!(why.is_some(), expected.is_some(), "{value}: {why:?}");
+        assert!(why.unwrap_or_default().contains(expected.unwrap_or_default()), "{value}");
+    };
+    let no_object = Some("tool \"t\": the output schema has no `type: object`");
+    check("outputSchema", json!({ "type": "object" }), None);
+    check("outputSchema", json!({ "type": "array" }), no_object);
+    check("outputSchema", json!({ "properties": {} }), no_object);
+    check("outputSchema", Value::Null, no_object);
+    let misfit = Some("tool \"t\": its `annotations` need a string");
+    check(
+        "annotations",
+        json!({ "title": "T", "readOnlyHint": true, "idempotentHint": false, "my": 7 }),
+        None,
+    );
+    check("annotations", json!([]), misfit);
+    check("annotations", json!({ "title": 7 }), misfit);
+    for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
+        check("annotations", json!({ hint: "true" }), misfit);
+        check("annotations", json!({ hint: null }), misfit);
+    }
+}
+
+#[test]
+fn only_arguments_of_a_prompt_are_completed() {
+    let build = |argument: &str| {
+        let prompt =
+            Prompt::new("p", "d").required_argument("topic", "t").complete(argument, |_, _| Vec::new());
+        let prompt = prompt.handler(|_, Topic { topic }| Ok(topic));
+        ToolServer::builder("n", "1").prompt(prompt).build().map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(build("topic"), Ok(()));
+    let why = "prompt \"p\": it completes an argument that it does not have";
+    assert_eq!(build("topics"), Err(why.to_owned()));
+}
