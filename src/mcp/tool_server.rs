@@ -17,8 +17,12 @@ use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
 use super::prompt::Prompt;
 use super::resource::{Match, Resource};
+use super::subscribers::Publisher;
 use super::tool::{TaskSupport, Tool};
 use crate::base::identity::{Principal, Scopes};
+use crate::base::lock::Mutex;
+
+type OnStart = Box<dyn FnOnce(Publisher) + Send>;
 
 /// Tools, prompts and resources in this process.
 ///
@@ -46,6 +50,8 @@ pub struct ToolServer {
     resources: HashMap<String, Resource>,
     /// In order of precedence: the first that matches a URI reads it.
     templates: Vec<Resource>,
+    /// Guards the closure that is called once.
+    on_start: Mutex<Option<OnStart>>,
 }
 
 /// Builds a [`ToolServer`]; lists are in the order of the calls.
@@ -58,6 +64,7 @@ pub struct Builder {
     tools: Vec<Tool>,
     prompts: Vec<Prompt>,
     resources: Vec<Resource>,
+    on_start: Option<OnStart>,
 }
 
 impl ToolServer {
@@ -153,9 +160,13 @@ impl Backend for ToolServer {
         Ok(Arc::clone(&self.description))
     }
 
+    fn connect(&self, publisher: Publisher) {
+        let on_start = self.on_start.lock().take();
+        on_start.into_iter().for_each(|on_start| on_start(publisher.clone()));
+    }
+
     fn call(&self, context: Context) {
-        let result = self.result(&context);
-        context.complete(result);
+        context.complete(self.result(&context));
     }
 
     fn is_quick(&self, _: &Principal, operation: Option<Operation>, subject: &str) -> bool {
@@ -217,6 +228,28 @@ impl Builder {
         self
     }
 
+    /// Sets a closure that gets the [`Publisher`] for changes outside of calls, such as those that a timer or a file watcher finds. It is
+    /// called once when the server starts, not by `check`, on the thread that starts it and before the first connection is accepted. It
+    /// must not block: a thread that it spawns waits for the changes. That thread ends with the process.
+    ///
+    /// ```
+    /// # use std::sync::mpsc::Receiver;
+    /// # use mcp_oauth_server::mcp::{BuildError, Resource, ToolServer};
+    /// /// `changed` receives the URIs of files, from a watcher.
+    /// fn server(changed: Receiver<String>) -> Result<ToolServer, BuildError> {
+    ///     let notes = Resource::template("notes://{name}", "Notes").reader(|_, found| Ok(found.uri.clone()));
+    ///     let server = ToolServer::builder("notes", "1.0.0").resource(notes);
+    ///     let server = server.on_start(|publisher| {
+    ///         std::thread::spawn(move || changed.iter().for_each(|uri| publisher.resource_updated(&uri)));
+    ///     });
+    ///     server.build()
+    /// }
+    /// ```
+    pub fn on_start(mut self, start: impl FnOnce(Publisher) + Send + 'static) -> Builder {
+        self.on_start = Some(Box::new(start));
+        self
+    }
+
     /// Keeps the caller's own GitHub token for tools that call GitHub as the caller: [`Context::principal`], its `upstream`.
     /// It is kept encrypted; without this it is dropped after the login. A tool to which GitHub answers 401 calls
     /// `upstream.is_good()`, so that the client logs in again by itself.
@@ -249,7 +282,7 @@ impl Builder {
     /// [`BuildError`] for the first invalid tool, prompt, resource or scope.
     pub fn build(self) -> Result<ToolServer, BuildError> {
         let description = self.description();
-        let Builder { mut consent, info, tools, prompts, resources, .. } = self;
+        let Builder { mut consent, info, tools, prompts, resources, on_start, .. } = self;
         let tools = tools.into_iter().map(Tool::checked).collect::<Result<Vec<_>, _>>()?;
         prompts.iter().try_for_each(Prompt::check)?;
         let resources = resources.into_iter().map(Resource::checked).collect::<Result<Vec<_>, _>>()?;
@@ -276,6 +309,7 @@ impl Builder {
             prompts: by_name("prompt", prompts, Prompt::name)?,
             resources: by_name("resource", resources, Resource::uri)?,
             templates,
+            on_start: Mutex::new(on_start),
         })
     }
 
@@ -306,8 +340,7 @@ impl Builder {
 
 /// The result of a list.
 fn list<'a>(member: &'static str, all: impl Iterator<Item = &'a Definition>) -> Reply {
-    let all: Vec<_> = all.collect();
-    Reply::default().with(member, &all).expect("definitions are JSON already")
+    Reply::default().with(member, &all.collect::<Vec<_>>()).expect("definitions are JSON already")
 }
 
 /// Indexes by name; names must be unique.

@@ -1,7 +1,8 @@
-//! How a server ends.
+//! How a server starts and ends.
 
+use crate::check;
 use crate::config::{Invocation, Program};
-use crate::mcp::{Consent, Context, Description, Error, Principal, ToolRules, ToolServer};
+use crate::mcp::{Consent, Context, Description, Error, Principal, Publisher, ToolRules, ToolServer};
 use crate::store::fake::TestDirectory;
 
 use super::*;
@@ -31,6 +32,10 @@ impl Backend for Stopped {
         self.0.call(context);
     }
 
+    fn connect(&self, publisher: Publisher) {
+        self.0.connect(publisher);
+    }
+
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
         self.0.tool_rules(caller, tool)
     }
@@ -41,7 +46,7 @@ impl Backend for Stopped {
 }
 
 #[test]
-fn a_backend_is_stopped_twice() {
+fn a_backend_starts_with_the_server_and_is_stopped_twice() {
     let test = TestDirectory::new();
     let options = ["GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET", "MCP_ALLOW", "MCP_LISTEN", "MCP_STATE_DIR"];
     let values = ["Ov23li", "x", "id:7", "127.0.0.1:0", test.path().to_str().unwrap()];
@@ -49,10 +54,16 @@ fn a_backend_is_stopped_twice() {
         options.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect();
     let parsed = Config::from(Program::new("test", "1").unwrap(), std::iter::empty(), &env);
     let Ok(Invocation::Serve(config)) = parsed else { panic!("{parsed:?}") };
-    let (stops, stopped) = channel();
-    let tools = ToolServer::builder("n", "1").build().unwrap();
-    let tools: MakeBackend<'_> = Box::new(|_| Ok(Arc::new(Stopped(tools, stops))));
-    let server = Server::start(&config, tools).map_err(|errors| errors[0].to_string()).unwrap();
+    let ((starts, started), (stops, stopped)) = (channel(), channel());
+    let tools = || -> MakeBackend<'static> {
+        let (starts, stops) = (starts.clone(), stops.clone());
+        let server = ToolServer::builder("n", "1").on_start(move |_| starts.send(()).unwrap());
+        Box::new(move |_| Ok(Arc::new(Stopped(server.build().unwrap(), stops))))
+    };
+    assert!(check::check(&config, tools()).is_good());
+    assert!(started.try_recv().is_err(), "a check starts nothing");
+    let server = Server::start(&config, tools()).map_err(|errors| errors[0].to_string()).unwrap();
+    assert_eq!(started.try_iter().count(), 1);
     assert!(stopped.try_recv().is_err());
     server.stop().unwrap();
     let patience: Vec<Duration> = stopped.try_iter().collect();

@@ -282,3 +282,22 @@ fn only_arguments_of_a_prompt_are_completed() {
     let why = "prompt \"p\": it completes an argument that it does not have";
     assert_eq!(build("topics"), Err(why.to_owned()));
 }
+
+/// A closure gets the publisher once, when the endpoint is made, and notifies clients from a thread of its own.
+#[test]
+fn a_server_publishes_changes_outside_of_calls() {
+    let (out, started) = std::sync::mpsc::channel();
+    let resource = Resource::new("a:b", "r").text("c");
+    let server = ToolServer::builder("n", "1").resource(resource).on_start(move |publisher| {
+        out.send(publisher).unwrap();
+    });
+    let server = server.build().unwrap();
+    assert!(started.try_recv().is_err());
+    let endpoint = endpoint(server);
+    let publisher = started.try_recv().unwrap();
+    assert!(started.recv().is_err(), "the closure is dropped after its call");
+    let listening = endpoint.send(modern::listen(1, json!({ "resourceSubscriptions": ["a:b"] }))).events();
+    listening.json();
+    std::thread::spawn(move || publisher.resource_updated("a:b")).join().unwrap();
+    assert_eq!(listening.json()["method"], "notifications/resources/updated");
+}
