@@ -7,7 +7,8 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// A value that must never reach a log, an error text or a page.
+/// A value that must never reach a log, an error text or a page, such as a token at GitHub. `Debug` prints `***`, and there is no
+/// `Display` or `Serialize`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret<T>(T);
 
@@ -17,7 +18,8 @@ impl<T> Secret<T> {
         Secret(value)
     }
 
-    /// The value itself. Every call site of this function is listed in `tests/tidy/main.rs`.
+    /// The value itself, for a request that needs it.
+    // Every call site in this crate is listed in `tests/tidy/main.rs`.
     pub const fn expose(&self) -> &T {
         &self.0
     }

@@ -32,9 +32,8 @@ use crate::base::limits;
 use crate::base::log::{self, Field};
 use crate::base::secret::Secret;
 use crate::http::{append_query, percent_encode};
-use crate::oauth::provider::{
-    Group, Identity, IdentityProvider, LoginRequest, Obstacle, ProviderError, ProviderToken, Redemption,
-};
+use crate::oauth::provider::{Group, Identity, IdentityProvider, LoginRequest, ProviderToken, Redemption};
+pub use crate::oauth::provider::{Obstacle, ProviderError};
 
 /// GitHub, as seen by one of its apps.
 pub struct GitHub {
@@ -76,10 +75,37 @@ impl GitHub {
         self.client.outcomes()
     }
 
+    /// The base address of GitHub's REST API, for other requests than those of this type: `api_url().join("/user/repos")`. Follows the
+    /// options, so that it is the API of an Enterprise Server, or in `demo` the simulated GitHub.
+    pub fn api_url(&self) -> &BaseUrl {
+        &self.settings.api_url
+    }
+
     /// The whole profile of the account that owns this token.
     ///
     /// # Errors
-    /// `ProviderError`.
+    /// [`ProviderError`]. A tool whose caller's token is refused says so to the server, and the client logs in again:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use mcp_oauth_server::github::{GitHub, ProviderError};
+    /// use mcp_oauth_server::mcp::{CallError, NoArguments, Secret, Tool};
+    /// use serde_json::json;
+    ///
+    /// fn who_am_i(github: Arc<GitHub>) -> Tool {
+    ///     let schema = json!({ "type": "object", "properties": {} });
+    ///     Tool::new("who_am_i", "The caller's account at GitHub", schema).handler(move |context, NoArguments {}| {
+    ///         let upstream = &context.principal().upstream;
+    ///         let token: Secret<String> = upstream.token().ok_or("there is no GitHub token: log in again")?;
+    ///         match github.profile(&token) {
+    ///             Ok(profile) => Ok(profile.login),
+    ///             Err(ProviderError::Refused) if !upstream.is_good() => Err("GitHub's token has ended: log in again".into()),
+    ///             Err(error) => Err(CallError::from(format!("GitHub: {error}"))),
+    ///         }
+    ///     })
+    /// }
+    /// ```
     pub fn profile(&self, token: &Secret<String>) -> Result<Profile, ProviderError> {
         let url = self.settings.api_url.join("/user");
         let answer = self.client.get("user", &url, token)?;
@@ -112,10 +138,7 @@ impl GitHub {
         match self.with_secret(delete, |answer| answer.status == 401)?.status {
             // 404 and 422: GitHub knows no such token, so it is revoked already.
             204 | 404 | 422 => Ok(()),
-            401 => {
-                let hint = answer::WRONG_CREDENTIALS.hint;
-                Err(misconfigured("discard", hint, &url))
-            }
+            401 => Err(misconfigured("discard", answer::WRONG_CREDENTIALS.hint, &url)),
             status => Err(nonsense("discard", status)),
         }
     }

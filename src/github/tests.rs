@@ -105,6 +105,7 @@ fn octocat() -> Identity {
 #[test]
 fn the_browser_is_sent_to_the_login_page() {
     let github = GitHub::new(settings("http://127.0.0.1:9"));
+    assert_eq!(github.api_url().join("/user/repos"), "http://127.0.0.1:9/api/v3/user/repos");
     let url = |scope| {
         github.authorize_url(&LoginRequest {
             state: "s t",

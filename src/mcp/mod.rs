@@ -219,6 +219,7 @@ pub use crate::base::cancel::CancelToken;
 pub use crate::base::identity::{
     CallerSession, GrantId, Principal, Scopes, Subject, TokenName, UpstreamToken, UserId,
 };
+pub use crate::base::secret::Secret;
 
 /// The MCP endpoint. Clones are the same endpoint.
 #[derive(Clone)]

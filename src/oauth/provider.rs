@@ -98,7 +98,7 @@ impl Obstacle {
     }
 }
 
-/// Why the provider's answer cannot be used.
+/// Why a request to the identity provider, GitHub, has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderError {
     /// It does not know this code or token (any more): the person should start again.
@@ -130,6 +130,8 @@ impl ProviderError {
         !matches!(self, ProviderError::Misconfigured | ProviderError::Unreachable | ProviderError::Busy)
     }
 }
+
+impl std::error::Error for ProviderError {}
 
 impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

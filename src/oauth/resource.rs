@@ -130,9 +130,7 @@ impl ProtectedResource {
     pub(super) fn token_words(&self, rules: &Rules) -> String {
         const HANDED: &str = " This server keeps the GitHub token of this login, encrypted, and hands it to the server behind it, \
              which acts at GitHub as you with it, as long as the program has access.";
-        let Some(scopes) = self.handed_scopes.as_deref() else {
-            return self.token_use(rules).words().to_owned();
-        };
+        let Some(scopes) = &self.handed_scopes else { return self.token_use(rules).words().to_owned() };
         let is_new = self.asks_for_groups(rules) && scopes.iter().all(|(scope, _)| scope != SCOPE_OF_GROUPS);
         let of_rules = if is_new { "<li>See your organisations and teams</li>" } else { "" };
         if scopes.is_empty() && !is_new {
