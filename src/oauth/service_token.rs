@@ -37,7 +37,8 @@ pub struct TokenOrder {
 pub struct AddedToken {
     #[serde(with = "seal::secret_text")]
     pub token: Secret<String>,
-    /// Name and URL of each server for a client.
+    /// For the configuration of a client: the URL of each server, under its name, or that of the token if there is one server without a
+    /// name.
     pub servers: Vec<(String, String)>,
     /// RFC 3339.
     pub ends: String,
