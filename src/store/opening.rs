@@ -22,9 +22,8 @@ impl StorePlace {
         #[cfg(feature = "valkey")]
         if let Some(url) = &self.url {
             ValkeyGrants::create(self, url, keys)?;
-            return Ok(Arc::new(
-                ValkeyGrants::existing(self, url, keys, OpenedFor::Server)?.ok_or_else(gone)?,
-            ));
+            let table = ValkeyGrants::existing(self, url, keys, OpenedFor::Server)?;
+            return Ok(Arc::new(table.ok_or_else(gone)?));
         }
         Ok(Arc::new(RedbGrants::open(directory, keys)?))
     }

@@ -2,9 +2,10 @@
 //!
 //! Four tables: `grants` (id to JSON), `by_user` and `by_end` (indices: value and id), `meta`. Only the JSON is a
 //! format of ours; docs/storage.md shows it. When the disk fails, the operation fails and nothing of it is done; the
-//! database is then opened again, at once or by a later sweep.
+//! database is then opened again, at once or by a later sweep. On some damaged pages redb panics: that is a failure of the disk, too.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,14 +88,15 @@ impl RedbGrants {
     fn with_table<T>(&self, work: impl FnOnce(&OpenTable) -> Result<T, Error>) -> Result<T, Error> {
         let table = self.state.lock().table.clone();
         let table = table.ok_or_else(|| Error::Storage("waiting for the disk".to_owned()))?;
-        work(&table).inspect_err(|error| {
-            if matches!(error, Error::Storage(_)) {
-                error.log();
-                let closed = self.state.lock().table.take_if(|current| Arc::ptr_eq(current, &table));
-                drop((closed, table)); // outside the lock: the last owner closes the file
-                let _ = self.recover();
-            }
-        })
+        let outcome = catching(|| work(&table));
+        let failure = outcome.as_ref().err().filter(|error| matches!(error, Error::Storage(_)));
+        let closed = failure.and_then(|_| self.state.lock().table.take_if(|it| Arc::ptr_eq(it, &table)));
+        close((closed, table)); // outside the lock
+        if let Some(error) = failure {
+            error.log();
+            let _ = self.recover();
+        }
+        outcome
     }
 
     /// One transaction that changes these grants, or nothing.
@@ -145,7 +147,7 @@ impl RedbGrants {
         if self.state.lock().table.is_some() {
             return Ok(());
         }
-        let table = (self.open)().map_err(|error| Error::Storage(error.to_string()))?;
+        let table = catching(|| (self.open)().map_err(|error| Error::Storage(error.to_string())))?;
         let mut state = self.state.lock();
         state.table = Some(Arc::new(table));
         state.cache.clear();
@@ -162,6 +164,22 @@ impl RedbGrants {
             self.state.lock().unwritten_deletions.retain(|id| ids.binary_search(id).is_err()); // in order: they are a set's
         }
         Ok(())
+    }
+}
+
+/// Runs `work` of redb's. A panic in it is logged by the panic hook, with its place in the code.
+fn catching<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::Storage("it is damaged".to_owned())))
+}
+
+/// Drops what may be the last owner of a table: then redb reads and writes the file once more, and closes it.
+fn close<T>(table: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(table)));
+}
+
+impl Drop for RedbGrants {
+    fn drop(&mut self) {
+        close(self.state.lock().table.take());
     }
 }
 
@@ -225,8 +243,7 @@ impl Grants for RedbGrants {
 
     /// Without reading them.
     fn count(&self) -> Result<u64, Error> {
-        let stored =
-            self.with_table(|table| Ok(table.database.begin_read()?.open_table(GRANTS)?.len()?))?;
+        let stored = self.with_table(|it| Ok(it.database.begin_read()?.open_table(GRANTS)?.len()?))?;
         let unwritten = u64::try_from(self.state.lock().unwritten_deletions.len()).unwrap_or(u64::MAX);
         Ok(stored.saturating_sub(unwritten))
     }

@@ -173,18 +173,18 @@ impl ValkeyGrants {
     fn records(&self, entries: &[String]) -> Result<Vec<Option<String>>, Error> {
         let mut records = Vec::new();
         for batch in entries.chunks(limits::SWEEP_BATCH) {
-            let keys: Vec<_> =
-                batch.iter().map(|entry| grant_key(entry_id(entry).unwrap_or_default())).collect();
+            let keys: Vec<_> = batch.iter().map(|entry| grant_key(entry_id(entry))).collect();
             records.extend(self.ask::<Vec<Option<String>>>(redis::cmd("MGET").arg(keys))?);
         }
         Ok(records)
     }
 
-    /// The grants of these entries, apart from those whose deletion is still to be written and those that cannot be read.
-    fn read_all(&self, entries: &[String]) -> Result<Vec<Arc<Grant>>, Error> {
-        let mut grants = Vec::new();
-        for (entry, record) in entries.iter().zip(self.records(entries)?) {
-            match record::parse(entry_id(entry).unwrap_or_default(), record.as_deref(), &self.keys) {
+    /// The grants of the entries that `find` lists, apart from those whose deletion is still to be written and those that cannot
+    /// be read.
+    fn read_all(&self, find: &Cmd) -> Result<Vec<Arc<Grant>>, Error> {
+        let (entries, mut grants) = (self.ask::<Vec<String>>(find)?, Vec::new());
+        for (entry, record) in entries.iter().zip(self.records(&entries)?) {
+            match record::parse(entry_id(entry), record.as_deref(), &self.keys) {
                 Ok(grant) => grants.extend(grant),
                 Err(error) => error.log(), // the others can still be shown and ended
             }
@@ -320,9 +320,7 @@ impl Grants for ValkeyGrants {
     }
 
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {
-        let entries: Vec<String> =
-            self.ask(redis::cmd("ZRANGE").arg(format!("{PREFIX}by_end")).arg(0).arg(-1))?;
-        self.read_all(&entries)
+        self.read_all(redis::cmd("ZRANGE").arg(format!("{PREFIX}by_end")).arg(0).arg(-1))
     }
 
     /// Without reading them.
@@ -333,9 +331,8 @@ impl Grants for ValkeyGrants {
     fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
         // In the order of bytes, the entries of one user are between the colon and the semicolon that follows it.
         let (from, to) = (format!("[{}:", user.0), format!("({};", user.0));
-        let entries: Vec<String> =
-            self.ask(redis::cmd("ZRANGEBYLEX").arg(format!("{PREFIX}by_user")).arg(from).arg(to))?;
-        let mut grants = self.read_all(&entries)?;
+        let mut find = redis::cmd("ZRANGEBYLEX");
+        let mut grants = self.read_all(find.arg(format!("{PREFIX}by_user")).arg(from).arg(to))?;
         grants.retain(|grant| grant.subject.user() == Some(user)); // entries have no tag
         Ok(grants)
     }
@@ -354,7 +351,7 @@ impl Grants for ValkeyGrants {
         entries.extend(range("ZREVRANGEBYSCORE", &now.to_string(), &format!("({settled}"))?);
         let (mut over, mut grants) = (Vec::new(), Vec::new());
         for (number, (entry, record)) in entries.iter().zip(self.records(&entries)?).enumerate() {
-            let name = entry_id(entry).unwrap_or_default();
+            let name = entry_id(entry);
             let Ok(id) = GrantId::try_from(name.to_owned()) else { continue };
             match record::parse(name, record.as_deref(), &self.keys) {
                 Ok(Some(grant)) if expiry.covers(&grant) => {
@@ -407,18 +404,16 @@ fn grant_key(id: &str) -> String {
     format!("{PREFIX}grant:{id}")
 }
 
-/// The grant's id in an entry of an index, `USER:ID`.
-fn entry_id(entry: &str) -> Option<&str> {
-    entry.split_once(':').map(|(_, id)| id)
+/// The grant's id in an entry of an index, `USER:ID`. Empty in an entry that is not of this form.
+fn entry_id(entry: &str) -> &str {
+    entry.split_once(':').unwrap_or_default().1
 }
 
 fn unusable(url: &StoreUrl, error: &RedisError) -> StartupError {
     let place = format!("MCP_STORE ({})", url.as_str());
     if error.is_timeout() {
-        return StartupError::unusable(
-            place,
-            "it does not answer within a second (does one side alone use TLS?)",
-        );
+        let why = "it does not answer within a second (does one side alone use TLS?)";
+        return StartupError::unusable(place, why);
     }
     let advice = "See that it runs there, and that the user in MCP_STORE and the password in MCP_STORE_PASSWORD_FILE are right";
     StartupError { advice: advice.to_owned(), ..StartupError::unusable(place, error) }

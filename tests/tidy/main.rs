@@ -160,7 +160,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         "threads belong to doors, workers, serve, bridge, one to the log, one to a health check, one hears what other servers \
          that share the table change; an exchange lets others run",
     ),
-    ("catch_unwind", &["src/workers/", "src/base/cancel.rs"], "panics end a request, or one action"),
+    ("catch_unwind", &["src/workers/", "src/base/cancel.rs", "src/store/redb.rs"], "panics end one action"),
     ("env::", &["src/config/mod.rs"], "the environment is read in config"),
     (
         "process::",

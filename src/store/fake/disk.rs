@@ -22,9 +22,17 @@ pub(crate) struct Disk {
     fails_once: Arc<AtomicBool>,
     /// Nothing can be read either.
     is_gone: Arc<AtomicBool>,
+    /// Zeros are read.
+    is_damaged: Arc<AtomicBool>,
+    /// Each page is read again.
+    is_uncached: bool,
 }
 
 impl Disk {
+    pub(crate) fn uncached() -> Disk {
+        Disk { is_uncached: true, ..Disk::default() }
+    }
+
     pub(crate) fn fill(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::SeqCst);
     }
@@ -37,6 +45,10 @@ impl Disk {
         self.is_gone.store(is_gone, Ordering::SeqCst);
     }
 
+    pub(crate) fn damage(&self, is_damaged: bool) {
+        self.is_damaged.store(is_damaged, Ordering::SeqCst);
+    }
+
     /// The table in an existing file on this disk.
     pub(crate) fn table(&self, path: PathBuf) -> RedbGrants {
         let disk = self.clone();
@@ -46,7 +58,11 @@ impl Disk {
     fn open(&self, path: &std::path::Path) -> Result<OpenTable, StartupError> {
         let file = FileBackend::new(private::open_private(path)?.unwrap()).unwrap();
         let file = FileOnDisk { file, disk: self.clone() };
-        let database = Builder::new().create_with_backend(file);
+        let mut builder = Builder::new();
+        if self.is_uncached {
+            builder.set_cache_size(0);
+        }
+        let database = builder.create_with_backend(file);
         let database = database.map_err(|error| schema::damaged(path, error))?;
         Ok(OpenTable { database, file: None, newest: Timestamp(0) })
     }
@@ -76,7 +92,11 @@ impl StorageBackend for FileOnDisk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.disk.check_read()?;
-        self.file.read(offset, out)
+        self.file.read(offset, out)?;
+        if self.disk.is_damaged.load(Ordering::SeqCst) {
+            out.fill(0);
+        }
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -299,6 +299,35 @@ fn a_lost_disk_takes_no_grants_and_keeps_revocations() {
     assert_eq!(table.list().unwrap().len(), 2);
 }
 
+/// S3: redb panics on some damaged pages. To callers that is a failed disk; when its file is whole again, the table is used again.
+#[test]
+fn a_damaged_page_takes_no_grants_and_keeps_revocations() {
+    let directory = written();
+    let disk = Disk::uncached();
+    let table = disk.table(directory.path().join(NAME));
+    assert!(table.get(grant(1).id).unwrap().is_some());
+    disk.damage(true);
+    assert!(matches!(table.get(grant(2).id), Err(Error::Storage(_))));
+    assert!(table.get(grant(1).id).unwrap().is_some(), "it is in memory");
+    assert!(matches!(table.delete(grant(1).id), Err(Error::Storage(_))));
+    assert!(table.get(grant(1).id).unwrap().is_none());
+    assert!(sweep(&table, NOW).is_err() && !table.takes_writes());
+
+    disk.damage(false);
+    sweep(&table, NOW).unwrap();
+    assert!(table.takes_writes());
+    assert_eq!(table.list().unwrap().iter().map(|grant| grant.id).collect::<Vec<_>>(), [grant(2).id]);
+
+    disk.damage(true);
+    assert!(matches!(table.insert(&grant(3)), Err(Error::Storage(_))));
+    disk.damage(false);
+    sweep(&table, NOW).unwrap();
+    disk.damage(true);
+    drop(table); // closing it panics in redb
+    disk.damage(false);
+    assert_eq!(disk.table(directory.path().join(NAME)).count().unwrap(), 1);
+}
+
 /// S2, S3: what is written to a file that was removed would be gone at the next start, so nothing is; when the file is back, so
 /// is the table.
 #[test]
