@@ -168,7 +168,7 @@ fn owner_of_new_files(directory: &Path, opened_for: OpenedFor) -> Result<Option<
 }
 
 /// Gives a file that root has made to the owner of the file that it replaces, or of its directory.
-fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+pub(super) fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     let found = std::fs::metadata(path).ok().or_else(|| metadata_of_parent(path));
     match found {
         Some(found) if sys::effective_user() == 0 && file.metadata()?.uid() != found.uid() => {
@@ -271,14 +271,9 @@ fn wrong_kind(path: &Path) -> StartupError {
 }
 
 /// Checks that a file belongs to us, to root, or to the owner of the directory that it is trusted with.
-fn check_owner(
-    found: &Metadata,
-    us: u32,
-    path: &Path,
-    directory: Option<Metadata>,
-) -> Result<(), StartupError> {
+fn check_owner(found: &Metadata, us: u32, path: &Path, holder: Option<Metadata>) -> Result<(), StartupError> {
     let owner = found.uid();
-    if owner == us || owner == 0 || directory.is_some_and(|directory| directory.uid() == owner) {
+    if owner == us || owner == 0 || holder.is_some_and(|holder| holder.uid() == owner) {
         return Ok(());
     }
     Err(foreign_owner(path, owner, us))

@@ -54,7 +54,9 @@ fn device_and_inode(found: &Metadata) -> (u64, u64) {
 /// Creates an empty table under a temporary name and renames it when it is complete, so a file at `path` is never half a table.
 pub(super) fn create(path: &Path, keys: &Keyring) -> Result<(), StartupError> {
     let temporary = path.with_extension("new");
-    let database = open_database(private::create_private(&temporary)?, &temporary)?;
+    let file = private::create_private(&temporary)?;
+    private::give_to_owner(&file, path).map_err(io_error(&temporary))?;
+    let database = open_database(file, &temporary)?;
     initialize(&database, keys).map_err(|error| damaged(&temporary, error))?;
     drop(database); // closes it
     private::publish(&temporary, path)

@@ -1,7 +1,10 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Arc;
 
 use super::*;
+use crate::seal;
 use crate::store::fake::TestDirectory;
+use crate::store::{GRANTS_FILE, RedbGrants};
 
 fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -72,8 +75,10 @@ fn root_works_on_anothers_directory_and_leaves_it_to_its_owner() {
     assert!(error.to_string().contains("belongs to user 61184"), "{error}");
     let directory = StateDirectory::existing(test.path(), OpenedFor::Command).unwrap().unwrap();
     assert!(open_private(&file).unwrap().is_some());
-    for name in ["a", "b"] {
-        write_private(&directory.file(name), b"after").unwrap();
+    write_private(&directory.file("a"), b"after").unwrap();
+    write_private(&directory.file("b"), b"after").unwrap();
+    drop(RedbGrants::open(&directory, &Arc::new(seal::fake::keyring(1))).unwrap());
+    for name in ["a", "b", GRANTS_FILE] {
         let found = std::fs::metadata(directory.file(name)).unwrap();
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (61_184, 61_184, 0o600), "{name}");
     }
