@@ -199,9 +199,8 @@ impl Operator {
             }
             Operation::ListServers => Ok(Outcome::Servers(self.bridges()?.list())),
             Operation::RestartServer(server) => {
-                let list = "`servers list` names those there are";
-                let none =
-                    || missing(format!("there is no server {server:?} behind the running one; {list}"));
+                let see = "`servers list` names those there are";
+                let none = || missing(format!("there is no server {server:?} behind the running one; {see}"));
                 let ended = self.bridges()?.restart(server).ok_or_else(none)?;
                 let fields = [log::Field::Server(server), log::Field::Count(number(ended))];
                 audit::info("operator.server_restarted", &fields);
@@ -231,12 +230,9 @@ impl Operator {
     }
 
     fn bridges(&self) -> Result<&Bridges, StartupError> {
-        self.running()?.bridges.as_deref().ok_or_else(|| {
-            missing(
-                "the running server has tools of its own and no MCP servers behind it; to put some there, start it with \
-                 -- COMMAND, --upstream or --servers",
-            )
-        })
+        let none = "the running server has tools of its own and no MCP servers behind it; to put some there, start it with \
+                    -- COMMAND, --upstream or --servers";
+        self.running()?.bridges.as_deref().ok_or_else(|| missing(none))
     }
 
     /// The grants that are not over, the latest used first.
@@ -251,6 +247,8 @@ impl Operator {
     /// Tries to end each grant, even if another could not be ended.
     fn revoke(&self, selection: &Selection) -> Result<Outcome, StartupError> {
         let target = selection.to_string();
+        // Before they are listed: a login meanwhile is not counted as unreadable.
+        let counted = self.parts.grants.count().unwrap_or_default();
         let grants = self.parts.grants.list().map_err(|error| {
             let wanted = selection.clone();
             let picks = Box::new(move |grants: &[Arc<Grant>]| wanted.of(grants));
@@ -263,6 +261,7 @@ impl Operator {
                  restarted before that, do this again"
             ))
         })?;
+        let unreadable = counted.saturating_sub(number(grants.len()));
         let ids = selection.of(&grants);
         let (mut revoked, mut failed, mut last_error) = (Vec::new(), 0_usize, None);
         for &id in &ids {
@@ -281,6 +280,10 @@ impl Operator {
         let total = ids.len();
         let why = match last_error {
             Some(error) => format!("{failed} of {total} grants could not be deleted, try again: {error}"),
+            None if unreadable > 0 && *selection == Selection::All => format!(
+                "{total} grants have ended, but {unreadable} entries of the table cannot be read: their records are gone, damaged, \
+                 or under a key that is not in this server's key file. A server with that key accepts them: run this there, too"
+            ),
             None if self.parts.grants.takes_writes() => return Ok(Outcome::Revoked(revoked)),
             // S3: of an earlier attempt, perhaps.
             None => "the storage refuses writes: a revocation may not be on the disk yet. Try again".into(),
@@ -366,9 +369,7 @@ impl Handler for Operator {
             }
             (_, "/healthz" | "/readyz") => Response::text(405, "GET or HEAD.\n").header("Allow", "GET, HEAD"),
             (_, PATH) => Response::text(405, "POST.\n").header("Allow", "POST"),
-            _ => {
-                Response::text(404, "The operator's paths are /healthz, /readyz, /metrics and /operation.\n")
-            }
+            _ => Response::text(404, "The paths here are /healthz, /readyz, /metrics and /operation.\n"),
         })
     }
 }

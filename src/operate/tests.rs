@@ -12,7 +12,7 @@ use crate::operator::Selection;
 use crate::store::conformance::grant;
 use crate::store::fake::TestDirectory;
 use crate::store::key_file::{Choice, KeyFile};
-use crate::store::{Grant, Grants, RedbGrants, Stage, StorePlace};
+use crate::store::{GRANTS_FILE, Grant, Grants, RedbGrants, Stage, StorePlace};
 use crate::sys;
 
 fn files(test: &TestDirectory) -> StateFiles {
@@ -65,6 +65,24 @@ fn without_a_server_the_table_itself_is_changed() {
     let revoke = Operation::Revoke(Selection::Grant(grant(1).id));
     assert_eq!(operate(&revoke, &files).unwrap(), Outcome::Revoked(vec![grant(1).id]));
     assert_eq!(listed(&files), [grant(2).id]);
+}
+
+/// Success means that nothing is left.
+#[test]
+fn revoking_all_fails_if_a_record_cannot_be_read() {
+    let test = TestDirectory::new();
+    let files = written(&test);
+    let below = ::redb::Database::open(test.path().join(GRANTS_FILE)).unwrap();
+    let transaction = below.begin_write().unwrap();
+    let records = ::redb::TableDefinition::<u128, &[u8]>::new("grants");
+    let key = u128::from_be_bytes(grant(1).id.0);
+    transaction.open_table(records).unwrap().insert(key, b"{}".as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(below);
+    let error = operate(&Operation::Revoke(Selection::All), &files).unwrap_err().to_string();
+    assert!(error.contains("1 grants have ended, but 1 entries of the table cannot be read"), "{error}");
+    assert_eq!(listed(&files), []);
+    operate(&Operation::Revoke(Selection::Grant(grant(1).id)), &files).unwrap();
 }
 
 /// S4: the next start seals with the new key, and every sealed value still opens.

@@ -143,6 +143,25 @@ fn a_selection_ends_exactly_the_grants_it_names() {
     check(Selection::All, &[1, 2, 3, 4]);
 }
 
+/// Success means that nothing is left that another server accepts.
+#[cfg(feature = "valkey")]
+#[test]
+fn revoking_all_fails_if_records_are_under_another_key() {
+    let server = store::fake::ValkeyServer::start();
+    let keys = [2, 1].map(|byte| crate::base::secret::Secret::new([byte; 32]));
+    let (own, other) = (server.table(), server.open_with(crate::seal::Keyring::new(&keys).unwrap()).unwrap());
+    own.insert(&grant(1)).unwrap();
+    other.insert(&grant(2)).unwrap();
+    let fixture = fixture_over(own);
+    let revoke = || fixture.operator.perform(&Operation::Revoke(Selection::All));
+    let error = revoke().unwrap_err().to_string();
+    assert!(error.contains("1 grants have ended, but 1 entries of the table cannot be read"), "{error}");
+    let left = other.list().unwrap();
+    assert_eq!(left.iter().map(|grant| grant.id).collect::<Vec<_>>(), [id(2)]);
+    other.delete(id(2)).unwrap();
+    assert_eq!(revoke().unwrap(), Outcome::Revoked(vec![]));
+}
+
 /// A1: digits alone are refused if they are the number of one person and the login of another.
 #[test]
 fn a_number_that_is_also_a_login_is_refused() {

@@ -325,7 +325,9 @@ impl Grants for ValkeyGrants {
 
     /// Without reading them.
     fn count(&self) -> Result<u64, Error> {
-        self.ask(redis::cmd("ZCARD").arg(format!("{PREFIX}by_end")))
+        let stored: u64 = self.ask(redis::cmd("ZCARD").arg(format!("{PREFIX}by_end")))?;
+        let unwritten = u64::try_from(self.shared.state.lock().unwritten_deletions.len()).unwrap_or(u64::MAX);
+        Ok(stored.saturating_sub(unwritten))
     }
 
     fn of_user(&self, user: UserId) -> Result<Vec<Arc<Grant>>, Error> {
