@@ -12,6 +12,9 @@ use crate::demo;
 use crate::serve::Server;
 use crate::store::{RedbGrants, StateDirectory, fake::TestDirectory, key_file};
 
+#[cfg(feature = "valkey")]
+mod store;
+
 const PLAIN: &[(&str, &str)] = &[
     ("GITHUB_CLIENT_ID", "Ov23li"),
     ("GITHUB_CLIENT_SECRET", "hush-hush"),
@@ -294,51 +297,6 @@ fn every_server_of_a_file_is_reported() {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }
     std::fs::remove_file(&file).unwrap();
-}
-
-/// A check connects to the store, needs no state directory for that, and writes nothing there.
-#[cfg(feature = "valkey")]
-#[test]
-fn a_check_looks_at_the_store() {
-    let (test, mut server) = (TestDirectory::new(), crate::store::fake::ValkeyServer::start());
-    let directory = StateDirectory::open(test.path()).unwrap();
-    let keys = Arc::new(key_file::load_or_create(&directory, &OsRandom).unwrap());
-    let (key, url) = (test.path().join("key"), server.url());
-    let changes = [("MCP_STORE", url.as_str()), ("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())];
-    check_words(&changes, true, &["grants are kept at", url.as_str(), "none yet"]);
-    assert_eq!(server.ask(&["dbsize"]), "0");
-    let table = server.place().open(&directory, &keys).unwrap();
-    table.insert(&crate::store::conformance::grant(1)).unwrap();
-    check_words(&changes, true, &["grants                     1"]);
-    server.stop();
-    check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
-}
-
-/// Traffic to a store on another machine is encrypted, or a check warns that it is not.
-#[cfg(feature = "valkey")]
-#[test]
-fn a_store_without_tls_on_another_machine_is_unsafe() {
-    let (test, words) = (TestDirectory::new(), "travel in the clear to another machine");
-    let directory = StateDirectory::open(test.path()).unwrap();
-    key_file::load_or_create(&directory, &OsRandom).unwrap();
-    let key = test.path().join("key");
-    let report = |url| {
-        check_words(&[("MCP_STORE", url), ("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())], false, &[url])
-    };
-    // Nobody has this name, and nothing listens on this port.
-    for plain in ["valkey://store.invalid:1/0", "redis://mcp@store.invalid", "VALKEY://mcp@store.invalid:1"] {
-        assert!(report(plain).contains(words), "{plain}");
-    }
-    for safe in [
-        "valkeys://store.invalid:1/0",
-        "rediss://mcp@store.invalid",
-        "valkey://mcp@localhost:1/0",
-        "redis://[::1]:1",
-        "redis://127.0.0.1:1",
-        "unix:///nonexistent?db=1",
-    ] {
-        assert!(!report(safe).contains(words), "{safe}");
-    }
 }
 
 /// A4: `check` reports the permissions per server and rule, and the view of one person.

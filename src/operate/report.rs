@@ -17,6 +17,8 @@ const TOKENS: [&str; 6] = ["NAME", "MADE", "ENDS", "LAST USED", "ADDRESSES", "SE
 
 const NUMBER: &str = "A number that is also the login of another person is written as github:NUMBER.\n";
 
+const OLD_PLACE: &str = "Those at the old place are still there, and commands with the old MCP_STORE, or still without it, work on them.\n";
+
 const NONE: &str = "There are no grants.\n";
 
 /// The output of a command.
@@ -82,9 +84,7 @@ fn text(operation: &Operation, outcome: &Outcome) -> String {
         }
         Outcome::Forgotten { removed: 1 } => "1 home directory is removed.\n".to_owned(),
         Outcome::Forgotten { removed } => format!("{removed} home directories are removed.\n"),
-        Outcome::Copied { grants } => {
-            format!("{grants} grants are copied; those at the old place are still there.\n")
-        }
+        Outcome::Copied { grants } => format!("{grants} grants are copied. {OLD_PLACE}"),
         Outcome::BackedUp => "The grants are copied. The key is not in the copy.\n".to_owned(),
         Outcome::Rotated { keys } => format!(
             "A new key seals from now on. The key file holds {keys} keys; values sealed under the older ones still open.\n"

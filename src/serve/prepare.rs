@@ -223,6 +223,11 @@ fn warnings(config: &Config, state: &State) -> Vec<Warning> {
     let mut warnings = config.warnings.clone();
     let mut warn =
         |what: String, fix: &str| warnings.push(Warning { what, fix: fix.to_owned(), hidden: None });
+    let files = config.state_files();
+    if files.store.url.is_some() && files.directory.join(store::GRANTS_FILE).exists() {
+        let what = "the state directory has a grants.redb, too: a command without MCP_STORE works on that file alone";
+        warn(what.to_owned(), "move it away once the grants are in the store");
+    }
     if let Some(Err(error)) = state.directory.as_ref().map(StateDirectory::sync) {
         warn(
             format!(
@@ -232,11 +237,8 @@ fn warnings(config: &Config, state: &State) -> Vec<Warning> {
         );
     }
     if state.table.as_ref().is_some_and(|table| table.newest().since(clock::now()) > limits::CLOCK_BEHIND) {
-        warn(
-            "the clock is more than a day behind the newest record: logins and /token wait for it, ten minutes at most"
-                .to_owned(),
-            "set the clock; if it is right, it was wrong when the record was written",
-        );
+        let what = "the clock is more than a day behind the newest record: logins and /token wait for it, ten minutes at most";
+        warn(what.to_owned(), "set the clock; if it is right, it was wrong when the record was written");
     }
     for token in state.table.iter().flat_map(|table| table.list().unwrap_or_default()) {
         if token.ends_soon(clock::now()) {
@@ -244,21 +246,13 @@ fn warnings(config: &Config, state: &State) -> Vec<Warning> {
         }
     }
     if state.directory.as_ref().is_some_and(StateDirectory::is_unproven) {
-        warn(
-            "the state directory belongs to another user: whether the server may use it shows only when it starts".to_owned(),
-            "on such a volume, nothing; else give the directory to the server's user",
-        );
+        let what = "the state directory belongs to another user: whether the server may use it shows only when it starts";
+        warn(what.to_owned(), "on such a volume, nothing; else give the directory to the server's user");
     }
-    let socket = config.state_files().socket.as_os_str().len();
-    if socket > limits::SOCKET_PATH_BYTES {
-        warn(
-            format!(
-                "the path of the operator's socket has {socket} bytes, and Unix sockets {}: {}",
-                limits::SOCKET_PATH_BYTES,
-                doors::NO_SOCKET
-            ),
-            "name a shorter one in MCP_OPERATOR_SOCKET",
-        );
+    let (socket, most) = (files.socket.as_os_str().len(), limits::SOCKET_PATH_BYTES);
+    if socket > most {
+        let what = format!("the path of the operator's socket has {socket} bytes, and Unix sockets {most}");
+        warn(format!("{what}: {}", doors::NO_SOCKET), "name a shorter one in MCP_OPERATOR_SOCKET");
     }
     warnings
 }
