@@ -111,8 +111,9 @@ fn the_lists_of_an_ended_grant_are_forgotten() {
     let grant = principal(1).grant;
     rig.send(modern("tools/list", json!({}))).last();
     rig.peer(0).die();
-    until(|| rig.mcp.counts().calls == 0);
-    assert!(rig.mcp.grants().contains(&grant), "it has no instance");
+    // A grant with recorded lists alone is returned in turns: every second time, if it is the only one.
+    let looks = || [(); 2].map(|()| rig.mcp.grants().contains(&grant));
+    until(|| matches!(looks(), [true, false] | [false, true]));
     rig.mcp.end_grant(grant, None);
-    assert!(!rig.mcp.grants().contains(&grant));
+    assert_eq!(looks(), [false, false]);
 }
