@@ -165,6 +165,11 @@ impl TokenEndpoint {
                 return Err(invalid_grant("grant_expired"));
             }
             let scopes = narrowed(&grant.scopes, form.value("scope"), &resource.required_scope)?;
+            // Ending the grant takes a place of its own, to revoke GitHub's token: this refresh gives up its.
+            let end = |place: &mut Option<_>, why| {
+                drop(place.take());
+                Err(self.end(grant.id, &token.secret, why))
+            };
             let (next, rotated_at) = match rotation(&grant.stage, token.generation, now) {
                 Rotation::Next(generation) => (generation, now),
                 // T10, T11: after a lost answer, or for a parallel refresh, the current generation once more; nothing is written.
@@ -173,16 +178,16 @@ impl TokenEndpoint {
                 }
                 // T10: another process with the same login gets it as well, once the policy has been asked (T13).
                 Rotation::WithinGrace { generation, rotated_at } => (generation, rotated_at),
-                // Ending the grant takes a place of its own, to revoke GitHub's token: this refresh gives up its.
-                Rotation::Reuse => {
-                    drop(place.take());
-                    return Err(self.end(grant.id, &token.secret, "refresh_reused"));
-                }
-                Rotation::FromTheFuture => {
-                    log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
-                    drop(place.take());
-                    return Err(self.end(grant.id, &token.secret, "table_rolled_back"));
-                }
+                Rotation::Reuse => return end(&mut place, "refresh_reused"),
+                // A write tells whether the table lacks this generation, or this replica has not heard of it yet.
+                Rotation::FromTheFuture => match self.grants.table.update(&grant) {
+                    Ok(()) => {
+                        log::error("store.rolled_back", &[log::Field::Hint(ROLLED_BACK)]);
+                        return end(&mut place, "table_rolled_back");
+                    }
+                    Err(store::Error::Conflict) => continue,
+                    Err(error) => return Err(error.into()),
+                },
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
             // finds no place has consumed nothing.
@@ -201,10 +206,7 @@ impl TokenEndpoint {
                     }
                     Verdict::Outage => return Err(TokenError::Unavailable),
                     Verdict::Later(error) => return Err(error),
-                    Verdict::No => {
-                        drop(place.take());
-                        return Err(self.end(grant.id, &token.secret, "not_admitted"));
-                    }
+                    Verdict::No => return end(&mut place, "not_admitted"),
                 };
             // Asking GitHub may have exchanged its token, which is a write of its own.
             let current = self.grant(token.grant, resource)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::identity::{GrantId, UserId};
+use crate::base::lock::Mutex;
 use crate::store::{Error, Expiry, Grant, Grants};
 
 /// A table in which the next updates lose the race against another server.
@@ -11,16 +12,23 @@ pub(crate) struct Contended {
     table: Arc<dyn Grants>,
     /// How many updates are still to be lost.
     losses: AtomicUsize,
+    /// An earlier state of a grant, which is read until the next update.
+    cached: Mutex<Option<Arc<Grant>>>,
 }
 
 impl Contended {
     pub(crate) fn new(table: &Arc<dyn Grants>) -> Contended {
-        Contended { table: Arc::clone(table), losses: AtomicUsize::new(0) }
+        Contended { table: Arc::clone(table), losses: AtomicUsize::new(0), cached: Mutex::new(None) }
     }
 
     /// Has this many updates lose.
     pub(crate) fn lose(&self, losses: usize) {
         self.losses.store(losses, Ordering::SeqCst);
+    }
+
+    /// Has this state of a grant be read until the next update, as if nothing had been heard of a later one.
+    pub(crate) fn cache(&self, grant: Arc<Grant>) {
+        *self.cached.lock() = Some(grant);
     }
 }
 
@@ -30,10 +38,12 @@ impl Grants for Contended {
     }
 
     fn get(&self, id: GrantId) -> Result<Option<Arc<Grant>>, Error> {
-        self.table.get(id)
+        let cached = self.cached.lock().clone().filter(|grant| grant.id == id);
+        cached.map_or_else(|| self.table.get(id), |grant| Ok(Some(grant)))
     }
 
     fn update(&self, grant: &Grant) -> Result<(), Error> {
+        self.cached.lock().take();
         let lost = self.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if lost.is_ok() { Err(Error::Conflict) } else { self.table.update(grant) }
     }

@@ -84,3 +84,16 @@ fn a_refresh_token_that_cannot_be_rotated_is_not_consumed() {
     assert_eq!(generation(&fixture), Some(0));
     assert_eq!(browser.refresh(&pair.refresh).status(), 200);
 }
+
+/// A refresh at another replica, of which this one has not heard, is no table that was rolled back.
+#[test]
+fn a_token_newer_than_the_cached_grant_is_refreshed() {
+    let (table, fixture) = contended();
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    let before = Arc::clone(&fixture.grants.list().unwrap()[0]);
+    let next = tokens(&browser.refresh(&pair.refresh));
+    table.cache(before);
+    assert!(fixture.bearer(&tokens(&browser.refresh(&next.refresh)).access).is_ok());
+    assert_eq!(generation(&fixture), Some(2));
+}
