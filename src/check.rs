@@ -11,7 +11,7 @@ use crate::edge::Tls;
 use crate::http::{TrustedProxies, Uri, is_loopback_host};
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
-use crate::operate;
+use crate::operate::{self, report::visible};
 use crate::serve::{MakeBackend, State, prepare};
 use crate::store::{self, OpenedFor};
 use crate::sys;
@@ -59,7 +59,7 @@ impl Report {
     }
 
     fn say(&mut self, topic: &str, text: impl fmt::Display) {
-        let _ = writeln!(self.facts, "{topic:<27}{text}"); // writing to a String cannot fail
+        let _ = writeln!(self.facts, "{topic:<27}{}", visible(text)); // writing to a String cannot fail
     }
 
     fn warn(&mut self, what: impl fmt::Display, fix: impl fmt::Display) {
@@ -67,7 +67,7 @@ impl Report {
     }
 
     fn note(&mut self, kind: &str, what: impl fmt::Display, fix: impl fmt::Display) {
-        let _ = writeln!(self.warnings, "\n{kind}: {what}\n   fix: {fix}"); // as above
+        let _ = writeln!(self.warnings, "\n{kind}: {}\n   fix: {}", visible(what), visible(fix)); // as above
     }
 
     fn doors(&mut self, config: &Config, tls: Option<&Tls>) {
@@ -198,7 +198,7 @@ impl Report {
                 let soon = clock::now().plus(limits::service_token::WARNING).rfc3339();
                 for token in operate::tokens(&files).iter().filter(|token| token.ends <= soon) {
                     let what = format!("the service {} ends at {}", token.login, token.ends);
-                    self.note("warning", what.replace(char::is_control, "?"), store::RENEWAL);
+                    self.note("warning", what, store::RENEWAL);
                 }
             }
             (_, Some(table)) => {
@@ -313,8 +313,7 @@ impl Report {
             Err(errors) => self.faults.extend(errors.iter().map(ToString::to_string)),
             Ok(trials) => {
                 for (name, outcome) in trials {
-                    let visible = |text: String| text.replace(char::is_control, "?"); // a terminal interprets them
-                    match outcome.map(visible).map_err(visible) {
+                    match outcome {
                         Ok(offer) => self.say(&format!("{name} offers"), offer),
                         Err(why) => self.faults.push(format!("{name} cannot be used: {why}")),
                     }
@@ -384,7 +383,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.facts, self.warnings)?;
         for fault in &self.faults {
-            writeln!(f, "\nit would not start: {fault}")?;
+            writeln!(f, "\nit would not start: {}", visible(fault))?;
         }
         Ok(())
     }

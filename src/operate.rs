@@ -122,7 +122,7 @@ fn ask(operation: &Operation, socket: &Path) -> Result<Outcome, StartupError> {
     let text = serde_json::from_slice::<ErrorAnswer>(body).map(|answer| answer.error);
     let text = text.unwrap_or_else(|_| format!("the server answered {status}; its log says more"));
     let cause = if status == 404 { Cause::Missing } else { Cause::Other };
-    Err(StartupError { cause, ..StartupError::new(report::visible(&text)) })
+    Err(StartupError { cause, ..StartupError::new(text) })
 }
 
 /// One request and its answer, of [`limits::OPERATOR_ANSWER_BYTES`] at most.

@@ -15,7 +15,7 @@ use crate::config::{self, Config, Invocation, OperatorCommand, Program};
 use crate::demo;
 use crate::github::GitHub;
 use crate::mcp::Backend;
-use crate::operate::{self, report};
+use crate::operate::{self, report, report::visible};
 use crate::operator::Operation;
 use crate::serve::{self, MakeBackend, Server};
 use crate::sys;
@@ -99,7 +99,7 @@ fn unservable(error: &dyn Display) -> StartupError {
 /// Prints errors, one per line.
 fn report_errors(program: &str, errors: &[StartupError]) {
     // Errors of standard error itself cannot be reported.
-    let _ = errors.iter().try_for_each(|error| writeln!(std::io::stderr(), "{program}: {error}"));
+    let _ = errors.iter().try_for_each(|error| writeln!(std::io::stderr(), "{program}: {}", visible(error)));
 }
 
 fn print(text: &str) -> Result<(), StartupError> {

@@ -25,7 +25,7 @@ impl Report {
                     for (number, rule) in (1..).zip(rules) {
                         let whom: Vec<String> = rule.allow.iter().map(named).collect();
                         let text = format!("{server}rule {number}: {}: {}", whom.join("; "), opened(rule));
-                        self.say("may use it", in_print(&text));
+                        self.say("may use it", text);
                         if rule.allow.iter().all(|whom| is_named(whom, &earlier)) {
                             self.note(
                                 "warning",
@@ -85,7 +85,7 @@ impl Report {
                     format!("{server}nothing: no rule names them{}", only(subject, groups))
                 }
             };
-            self.say("would see", in_print(&text));
+            self.say("would see", text);
         }
         if matches!(subject, Subject::Token(_)) && servers.len() > 1 {
             self.say("would see", "only what it is made for: `tokens list` has the servers of each token");
@@ -137,9 +137,4 @@ fn patterns(globs: Option<&[Glob]>, otherwise: &str) -> String {
         Some([]) => "none".to_owned(),
         Some(globs) => globs.iter().map(Glob::to_string).collect::<Vec<_>>().join(", "),
     }
-}
-
-/// A terminal interprets control characters.
-fn in_print(text: &str) -> String {
-    text.replace(char::is_control, "?")
 }

@@ -124,6 +124,8 @@ fn unsafe_settings_come_with_their_fix() {
 fn settings_that_prevent_a_start_are_faults() {
     let secret = ("GITHUB_CLIENT_SECRET_FILE", "/nonexistent/secret");
     check_words(&[secret], false, &["it would not start: the client secret cannot be read"]);
+    let evil = ("MCP_CLIENTS", "/nonexistent/\u{1b}[2J\u{202e}");
+    check_words(&[evil], false, &["it would not start: /nonexistent/\\u{1b}[2J\\u{202e}: "]);
     let tls = [
         ("MCP_TLS_CERT", "/nonexistent/cert.pem"),
         ("MCP_TLS_KEY", "/nonexistent/key.pem"),

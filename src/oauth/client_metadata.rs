@@ -114,7 +114,7 @@ fn presentable(name: &str) -> Option<String> {
 /// taken from the standard library's Unicode tables: `str::escape_debug` writes exactly them as `\u{…}` (and a combining mark only
 /// at the start, hence the `a` before it). What Unicode calls Default_Ignorable_Code_Point (DerivedCoreProperties.txt) beyond these
 /// categories are the letters and marks below: they have not changed since Unicode 6.0, new ones come from unassigned blocks.
-fn is_visible(c: char) -> bool {
+pub fn is_visible(c: char) -> bool {
     let is_ignorable = matches!(c,
         '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}');

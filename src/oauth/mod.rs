@@ -35,7 +35,7 @@ mod bearer;
 mod browser;
 mod callback;
 mod client;
-mod client_metadata;
+pub mod client_metadata;
 mod client_registry;
 mod client_url;
 mod clients;

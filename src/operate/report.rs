@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::base::identity::Subject;
 use crate::base::log::Format;
 use crate::bridge::ServerSummary;
-use crate::oauth::AddedToken;
+use crate::oauth::{AddedToken, client_metadata::is_visible};
 use crate::operator::{GrantSummary, Operation, Outcome, Running, Selection};
 
 const GRANTS: [&str; 8] =
@@ -27,8 +27,8 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String
         Format::Human => text(operation, outcome),
         Format::Json => {
             let json = serde_json::to_string(outcome).expect("an outcome is structs with string keys");
-            // A terminal interprets control characters, of which JSON escapes only some.
-            json.replace(char::is_control, "?") + "\n"
+            // JSON escapes only some of what a terminal interprets.
+            json.replace(|c| !is_visible(c), "?") + "\n"
         }
     }
 }
@@ -148,11 +148,10 @@ fn token_row(token: &GrantSummary) -> [String; 6] {
 
 /// The token on a line of its own, for scripts; then a configuration with it.
 fn added_token(added: &AddedToken) -> String {
-    let token = added.token.expose();
+    let token = visible(added.token.expose());
     let entry = |url: &str| json!({ "type": "http", "url": url, "headers": { "Authorization": format!("Bearer {token}") } });
     let servers: Value = added.servers.iter().map(|(name, url)| (name.clone(), entry(url))).collect();
-    let (token, ends, client) =
-        (visible(token), visible(&added.ends), visible(&json!({ "mcpServers": servers }).to_string()));
+    let (ends, client) = (visible(&added.ends), visible(json!({ "mcpServers": servers })));
     format!(
         "{token}\n\nThis is the token. It is shown now and never again; it ends at {ends}. For a client:\n\n{client}\n"
     )
@@ -176,9 +175,10 @@ fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {
     ]
 }
 
-/// A terminal interprets control characters; registration refuses them, but this does not rely on it.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() }).collect()
+/// The text with the characters escaped that a terminal interprets or hides. Peers and files have chosen some of it.
+pub fn visible(text: impl ToString) -> String {
+    let escaped = |c: char| if is_visible(c) { c.into() } else { c.escape_default().to_string() };
+    text.to_string().chars().map(escaped).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The operator's commands and the account page, end to end: the real binary as client of itself, running and stopped.
 
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -150,6 +153,25 @@ fn a_command_that_cannot_be_done_says_why() {
     }
     check(&["key", "rotate"], "no new key is in use");
     server.login();
+}
+
+/// A compromised server, or another one at its socket, chooses names that the error quotes.
+#[test]
+fn an_answer_does_not_command_the_terminal() {
+    let server = Server::start(&FakeGitHub::start());
+    let socket = server.state_dir().join("evil.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    // Ends after the one command.
+    let evil = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let body = r#"{"\u001b]0;pwn\u0007\u202e":1}"#;
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    });
+    let done = run(&server, &["grants", "list", "--operator-socket", socket.to_str().unwrap()]);
+    evil.join().unwrap();
+    assert!(done.status == 2 && done.error.contains(r"`\u{1b}]0;pwn\u{7}\u{202e}`"), "{:?}", done.error);
 }
 
 /// C11: the page through the real binary: GitHub's login, the list, and the end of its entries.
