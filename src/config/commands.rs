@@ -208,9 +208,11 @@ fn find(line: &[String]) -> Result<&'static Command, StartupError> {
     let longest =
         COMMANDS.iter().filter(|command| words.starts_with(command.words)).max_by_key(|c| c.words.len());
     longest.filter(|command| !command.words.is_empty() || words.is_empty()).ok_or_else(|| {
+        let names: Vec<_> = COMMANDS.iter().skip(1).map(|command| command.words.join(" ")).collect();
         StartupError::new(format!(
-            "there is no command {:?}; --help lists the commands; a program to be served stands behind --",
-            words.join(" ")
+            "there is no command {:?}; leave it out to serve, or write one of: {}; a program to be served stands behind --",
+            words.join(" "),
+            names.join(", ")
         ))
     })
 }

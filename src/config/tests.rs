@@ -77,7 +77,7 @@ fn commands_are_the_first_word() {
     refused(
         &["server"],
         &[],
-        "no command \"server\"; --help lists the commands; a program to be served stands",
+        "no command \"server\"; leave it out to serve, or write one of: demo, check, grants list, ",
     );
 }
 

@@ -28,7 +28,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
     (
         "ring 4, shell",
         &[
-            ("config", 1408),
+            ("config", 1410),
             ("check", 490),
             ("serve", 788),
             ("run", 262),

@@ -140,7 +140,7 @@ fn no_flag_can_be_read_as_a_grant_id() {
 /// Nothing is ended that was not named, and nothing is guessed.
 #[test]
 fn ambiguous_commands_are_refused() {
-    refused(&["grant"], &[], "no command \"grant\"; --help lists the commands");
+    refused(&["grant"], &[], "no command \"grant\"; leave it out to serve, or write one of: demo, check, ");
     refused(&["grants"], &[], "no command \"grants\"");
     refused(&["grants", "lists"], &[], "no command \"grants lists\"");
     refused(&["grant", "list"], &[], "no command \"grant list\"");
