@@ -62,17 +62,10 @@ const passes = (failed) => failed?.length === 0;
 const count = (found) => [...found.values()].filter(passes).length;
 
 let lost = 0;
-async function compare(name, era, direct, run) {
+function compare(name, era, direct, through) {
   const excused = UNREACHABLE[`${name} ${era}`] ?? {};
-  const through = await run();
-  const unlikeNow = () => [...direct].filter(([scenario, failed]) => passes(failed) && !passes(through.get(scenario)));
-  const missingNow = () => unlikeNow().filter(([scenario]) => !excused[scenario]);
-  // The suite waits a second for some answers, and the machine may pause. A scenario that is lost fails each time.
-  for (let runs = 1; runs < 3 && missingNow().length > 0; runs++) {
-    console.error(`${name} ${era}: again, after ${missingNow().map(([scenario]) => `${scenario}: ${through.get(scenario)?.join("; ")}`).join("; ")}`);
-    for (const [scenario, failed] of await run()) if (passes(failed)) through.set(scenario, failed);
-  }
-  const [unlike, missing] = [unlikeNow(), missingNow()];
+  const unlike = [...direct].filter(([scenario, failed]) => passes(failed) && !passes(through.get(scenario)));
+  const missing = unlike.filter(([scenario]) => !excused[scenario]);
   const more = [...through].filter(([scenario, failed]) => passes(failed) && !passes(direct.get(scenario)));
   lost += missing.length;
   console.log(`${name} ${era}: ${count(direct)} of ${direct.size} scenarios pass directly, ${count(through)} through the bridge` +
@@ -95,8 +88,8 @@ for (const [name, http, stdio] of SERVERS.filter(([name]) => wanted.includes(nam
   await whileServing(command, environment, port, async (url) => {
     for (const era of ERAS) {
       const direct = await scenarios(url, era, place("direct", era));
-      const through = (way) => (url, origin) =>
-        compare(`${name} over ${way}`, era, direct, async () => scenarios(url, era, place(way, era), await withToken(origin)));
+      const through = (way) => async (url, origin) =>
+        compare(`${name} over ${way}`, era, direct, await scenarios(url, era, place(way, era), await withToken(origin)));
       await whileBridging(server, ["--upstream", url], through("http"));
       if (stdio) await whileBridging(server, ["--", ...stdio], through("stdio"));
     }

@@ -59,20 +59,8 @@ async function authorization(origin) {
   return result;
 }
 
-const isGood = ({ status, passed, failed }) => status === 0 && passed > 0 && failed.length === 0;
-
-/** Runs a suite again that has failed: they wait a second for some answers, and the machine may pause. A fault fails each run. */
-async function steady(run) {
-  let result = await run();
-  for (let runs = 1; runs < 3 && !isGood(result); runs++) {
-    console.error(`${result.name}: again, after ${result.failed.map(({ id, errorMessage }) => `${id}: ${errorMessage ?? ""}`).join("; ")}`);
-    result = await run();
-  }
-  return result;
-}
-
 function report({ name, status, printed, passed, failed, warned }) {
-  const good = isGood({ status, passed, failed });
+  const good = status === 0 && passed > 0 && failed.length === 0;
   console.log(`${name}: ${passed} passed, ${failed.length} failed, ${warned.length} warnings, exit ${status}`);
   for (const { id, errorMessage } of warned) console.log(`  warning ${id}: ${errorMessage ?? ""}`);
   for (const { id, errorMessage } of failed) console.error(`  FAILED ${id}: ${errorMessage ?? ""}`);
@@ -92,8 +80,8 @@ try {
     ["stable-active", [STABLE, ...url, "--suite", "active"]],
     ["stable-all", [STABLE, ...url, "--suite", "all"]],
   ];
-  for (const [name, args] of runs) results.push(report(await steady(() => suite(join(output, name), args, { env }))));
-  results.push(report(await steady(() => authorization(demo.origin))));
+  for (const [name, args] of runs) results.push(report(await suite(join(output, name), args, { env })));
+  results.push(report(await authorization(demo.origin)));
   results.push(report(await stepUp(demo.origin)));
 } finally {
   await demo.stop();
