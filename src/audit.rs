@@ -3,7 +3,7 @@
 //!
 //! Requests of strangers are never recorded here: they must not fill a disk. A line is one write(2) at the end of the file, made before
 //! the answer leaves. From then on the operating system holds it, and it survives the end of this process; only [`reopen`] and
-//! [`sync`] wait for the disk.
+//! [`sync`] wait for the disk. Standard output may be a pipe: a stalled reader loses lines, like a full disk.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -17,12 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::Value;
 
 use crate::base::encoding::base64url;
-use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::startup_error::StartupError;
-use crate::base::throttle::Throttle;
-use crate::base::{clock, limits};
+use crate::base::{clock, limits, lock::Mutex, throttle::Throttle};
 use crate::seal::Keyring;
+use crate::sys;
 
 /// The operator's options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -232,8 +231,7 @@ impl AuditLog {
         match open_file(&self.path, OpenOptions::new().create(true)) {
             Ok(mut new) => {
                 let mut out = self.out.lock();
-                let is_cut = out.finish().is_err();
-                new.lost = out.lost.saturating_add(u64::from(is_cut));
+                new.lost = out.lost.saturating_add(u64::from(out.finish().is_err()));
                 let old = std::mem::replace(&mut *out, new);
                 drop(out);
                 let _ = old.to.sync_data(); // standard output may be a pipe
@@ -277,7 +275,7 @@ impl AuditLog {
     }
 }
 
-impl<W: Write> Appender<W> {
+impl<W: Write + AsFd> Appender<W> {
     /// Appends a line. If a full disk takes only a part of it, the rest is written later, before any other line.
     fn append(&mut self, line: &str) -> io::Result<()> {
         self.begin(line).inspect_err(|_| self.lost = self.lost.saturating_add(1))?;
@@ -288,30 +286,33 @@ impl<W: Write> Appender<W> {
     fn begin(&mut self, line: &str) -> io::Result<()> {
         self.finish()?;
         let lost = (self.lost > 0).then(|| log::record("audit.lost", &[Field::Count(self.lost)]));
-        let text = lost.unwrap_or_default() + line;
-        let written = write_some(&mut self.to, text.as_bytes())?;
+        self.rest = (lost.unwrap_or_default() + line).into_bytes();
+        self.write_some().inspect_err(|_| self.rest.clear())?;
         self.lost = 0;
-        self.rest.extend_from_slice(text.as_bytes().get(written..).unwrap_or_default());
         Ok(())
     }
 
     /// Completes the last line.
     fn finish(&mut self) -> io::Result<()> {
         while !self.rest.is_empty() {
-            let written = write_some(&mut self.to, &self.rest)?;
-            self.rest.drain(..written);
+            self.write_some()?;
         }
         Ok(())
     }
-}
 
-/// One write(2), repeated only if a signal has interrupted it.
-fn write_some(to: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match to.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => return written,
+    /// One write(2) of the rest, repeated only if a signal has interrupted it. A pipe that is ready takes PIPE_BUF bytes at once; a
+    /// stalled reader is waited for until the first line is lost, and no longer.
+    fn write_some(&mut self) -> io::Result<()> {
+        let patience = if self.lost == 0 { limits::AUDIT_PATIENCE_MILLIS } else { 0 };
+        loop {
+            if !sys::are_ready(&[(&self.to, libc::POLLOUT)], patience).contains(&true) {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
+            }
+            match self.to.write(self.rest.get(..libc::PIPE_BUF).unwrap_or(&self.rest)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return written.map(|written| drop(self.rest.drain(..written))),
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
+use std::io::Read;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
+use std::time::Duration;
 
 use super::*;
 use crate::base::random::{CountedRandom, Random};
@@ -173,23 +176,81 @@ impl Write for Disk {
     }
 }
 
+/// A writer that never has to be waited for.
+struct Ready<W> {
+    writer: W,
+    file: File,
+}
+
+impl<W> Ready<W> {
+    fn new(writer: W) -> Ready<W> {
+        Ready { writer, file: File::open("/dev/null").unwrap() }
+    }
+}
+
+impl<W: Write> Write for Ready<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<W> AsFd for Ready<W> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// A24: a full pipe takes a second once; then lines fail at once until somebody reads, and no line is cut.
+#[test]
+fn a_stalled_reader_loses_lines_and_blocks_nobody() {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let out = Appender { to: File::from(OwnedFd::from(writer)), rest: Vec::new(), lost: 0 };
+    let audit = AuditLog::new(Path::new("-"), out);
+    let start = clock::instant();
+    let target = "x".repeat(800);
+    let appended = (0..200).filter(|_| audit.append("line", &[Field::Target(&target)])).count();
+    let patience = Duration::from_millis(limits::AUDIT_PATIENCE_MILLIS.unsigned_abs().into());
+    assert!((patience..4 * patience).contains(&start.elapsed()), "{:?}", start.elapsed());
+    let read = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    while !audit.append("last", &[]) {
+        std::thread::yield_now();
+    }
+    let counts = [&audit.written, &audit.failed].map(|count| count.load(Ordering::Relaxed));
+    drop(audit);
+    let text = read.join().unwrap().unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lost: u64 = lines.iter().filter_map(|line| line["count"].as_u64()).sum();
+    let whole = lines.iter().filter(|line| line["target"] == target).count();
+    // A line that was cut at first was completed later.
+    assert!((appended..=appended + 1).contains(&whole) && whole < 200, "{whole} of {appended}: {text}");
+    assert_eq!((lines.last().unwrap()["event"].as_str(), counts[0]), (Some("last"), appended as u64 + 1));
+    assert_eq!(whole as u64 + lost, counts.iter().sum::<u64>() - 1, "{text}");
+}
+
 /// A24: with any amount of room for each line, a line is complete or absent when there is room again, and the file has the number of
 /// absent lines.
 #[test]
 fn a_disk_that_fills_up_cuts_no_line() {
     let random: &dyn Random = &CountedRandom::default();
     for _ in 0..200 {
-        let mut out = Appender { to: Disk::default(), rest: Vec::new(), lost: 0 };
+        let mut out = Appender { to: Ready::new(Disk::default()), rest: Vec::new(), lost: 0 };
         let mut written = 0_u64;
         for number in 0..20 {
             let [room] = random.bytes::<1>();
-            out.to.room += usize::from(room) / 4;
+            out.to.writer.room += usize::from(room) / 4;
             let line = format!("{{\"number\":{number},\"text\":\"{}\"}}\n", "x".repeat(30));
             written += u64::from(out.append(&line).is_ok());
         }
-        out.to.room = 10_000;
+        out.to.writer.room = 10_000;
         out.append("{\"number\":20}\n").unwrap();
-        let text = String::from_utf8(out.to.text).unwrap();
+        let text = String::from_utf8(out.to.writer.text).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let lost: u64 = lines.iter().filter_map(|line| line["count"].as_u64()).sum();
         let mut numbers: Vec<u64> = lines.iter().filter_map(|line| line["number"].as_u64()).collect();
@@ -224,7 +285,8 @@ fn equal_arguments_have_equal_hashes_under_one_key() {
 /// A writer that takes nothing is an error, not a reason to try for ever.
 #[test]
 fn a_writer_that_takes_nothing_fails_the_line() {
-    let mut full = Appender { to: &mut [0; 3][..], rest: Vec::new(), lost: 0 };
+    let mut room = [0; 3];
+    let mut full = Appender { to: Ready::new(&mut room[..]), rest: Vec::new(), lost: 0 };
     for _ in 0..2 {
         assert_eq!(full.append("line\n").unwrap_err().kind(), io::ErrorKind::WriteZero);
     }

@@ -124,8 +124,7 @@ pub const WORKERS_MAX: usize = WORKERS
     + LOGIN_WAITERS.1
     + REFRESH_PLACES.1
     + REFRESH_WAITERS.1;
-/// The number of times that a connection's thread yields and polls for the answer before it blocks: this halves the latency of a
-/// single call, and more polls gain nothing.
+/// Yields and polls of a connection's thread before it blocks for an answer: half the latency of a single call; more gain nothing.
 pub const ANSWER_YIELDS: usize = 3;
 /// The stack of a worker (bytes): tools run on it.
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
@@ -162,6 +161,8 @@ pub const LOG_PATIENCE: Duration = Duration::from_secs(2);
 pub const LOG_STRANGERS_PER_SECOND: u32 = 100;
 /// Refusals of one person or service token per minute that the audit log records: enough to see that they happen. The log has all.
 pub const RECORDED_REFUSALS: u32 = 60;
+/// The time for which a line waits for the reader of standard output, under the lock that all lines take (milliseconds).
+pub const AUDIT_PATIENCE_MILLIS: i32 = 1000;
 /// Lines per second about failed writes to the audit log, each kind of error of the grants table, and each upstream.
 pub const FAILURES_PER_SECOND: u32 = 1;
 
@@ -246,8 +247,7 @@ pub const TASK_POLL: Duration = Duration::from_secs(1);
 pub const TASKS: usize = 1000;
 /// Tasks of one user; more than [`CALLS_PER_USER`], so that a finished one can be removed for a new one.
 pub const TASKS_PER_USER: usize = 64;
-/// Running tasks, per user and in total: they run for up to [`TASK_LIFETIME`], and must leave places for calls
-/// ([`CALLS_PER_USER`], [`CALLS`]).
+/// Running tasks, per user and in total: they run for up to [`TASK_LIFETIME`], and must leave places for calls ([`CALLS`]).
 pub const TASKS_RUNNING: (usize, usize) = (4, 24);
 /// The largest answer to one call, a task's result included (bytes): the limit of requests.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;

@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("trust", &["base"]),
     ("http", &["base"]),
     ("seal", &["base"]),
-    ("audit", &["base", "seal"]),
+    ("audit", &["base", "seal", "sys"]),
     ("store", &["base", "seal", "sys"]),
     ("oauth", &["audit", "base", "http", "seal", "store"]),
     ("mcp", &["base", "http", "seal"]),
