@@ -8,12 +8,12 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::startup_error::StartupError;
-use super::{json, limits};
+use super::{json, limits, startup_error::StartupError};
 
-/// The bytes of an operator's file.
+/// The bytes of an operator's file. It is looked at before it is opened: to open a pipe would wait for a writer.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    read_from(File::open(path)?, limits::FILE_BYTES)
+    let file = path.metadata()?.is_file().then(|| File::open(path));
+    read_from(file.ok_or_else(|| io::Error::other("it is not a regular file"))??, limits::FILE_BYTES)
 }
 
 /// Whether every user of this machine can read, change or run a file.

@@ -110,13 +110,8 @@ fn unknown_variables(env: &Environment) -> Option<Warning> {
 
 fn read_file(path: &Path) -> Result<Vec<Given>, Vec<StartupError>> {
     let failed = |why: &dyn fmt::Display| vec![StartupError::unusable(path.display(), why)];
-    // Before it is opened: of a pipe, that would wait for a writer.
     let unread = |error| failed(&format_args!("{error}; --config or MCP_CONFIG names this file"));
-    let found = path.metadata().map_err(unread)?;
-    if !found.is_file() {
-        return Err(failed(&"it is not a regular file"));
-    }
-    let text = capped::read(path).and_then(capped::text).map_err(|error| failed(&error))?;
+    let text = capped::read(path).and_then(capped::text).map_err(unread)?;
     // Of a file that is being written SIGHUP would find a part, or nothing, and a deny list that is missing denies nobody.
     if !text.ends_with('\n') {
         let why = "its last line does not end with a newline, as if it were still being written: write it elsewhere, and mv it \

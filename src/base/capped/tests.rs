@@ -10,6 +10,12 @@ fn input_over_the_limit_is_an_error() {
     assert_eq!(read_from(io::repeat(b'a'), 4).unwrap_err().to_string(), "larger than 4 bytes");
 }
 
+/// SIGHUP rereads files, and must not wait for the writer of a pipe that has taken the place of one.
+#[test]
+fn only_a_regular_file_is_read() {
+    assert_eq!(read(Path::new("/dev/null")).unwrap_err().to_string(), "it is not a regular file");
+}
+
 #[test]
 fn a_text_is_utf_8() {
     assert_eq!(text("ä".into()).unwrap(), "ä");
