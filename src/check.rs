@@ -49,6 +49,7 @@ pub fn check(config: &Config, tools: MakeBackend<'_>) -> Report {
     report.faults.extend(prepared.errors.iter().map(ToString::to_string));
     report.servers(config);
     report.access(config);
+    report.exposed_files(config);
     report
 }
 
@@ -156,12 +157,6 @@ impl Report {
                 "put it into a file of mode 0600 that GITHUB_CLIENT_SECRET_FILE names",
             );
         }
-        if let Some(path) = app.client_secret.exposed_file() {
-            self.warn(
-                "every user of this machine can read the client secret's file",
-                format!("chmod 600 {}", path.display()),
-            );
-        }
         if let Some(file) = &config.ca_file {
             self.say("also trusted", format!("servers with a certificate of {}", file.display()));
         }
@@ -255,15 +250,11 @@ impl Report {
             self.risks(entry);
         }
         if let Some(file) = bridge.file.as_ref().filter(|_| entries.iter().any(|entry| entry.holds_secret))
-            && capped::is_exposed(file)
+            && capped::is_exposed(file, 0o007)
         {
-            self.warn(
-                format!(
-                    "every user of this machine can read {}, which seems to hold secrets",
-                    file.display()
-                ),
-                format!("chmod 640 {}, or write ${{env.NAME}} for them", file.display()),
-            );
+            let file = file.display();
+            let what = format!("every user of this machine can read {file}, which seems to hold secrets");
+            self.warn(what, format!("chmod 640 {file}, or write ${{env.NAME}} for them"));
         }
         let (of_user, in_all) = bridge.most;
         let homes = bridge.home_directories(&config.state_files().directory);
@@ -318,6 +309,21 @@ impl Report {
                         Err(why) => self.faults.push(format!("{name} cannot be used: {why}")),
                     }
                 }
+            }
+        }
+    }
+
+    /// Files of rules that others can change, and of secrets that others can read.
+    fn exposed_files(&mut self, config: &Config) {
+        let all = [&config.file, &config.bridge.file, &config.access, &config.clients.file, &config.ca_file];
+        let (change, read) = ((0o002, "change", "o-w"), (0o007, "read the secret in", "o-rwx"));
+        let rules = all.into_iter().flatten().map(|path| (path, change));
+        let password = config.state_files().store.password_file;
+        let secrets = config.github.client_secret.file().into_iter().chain(&password);
+        for (path, (bits, act, mode)) in rules.chain(secrets.map(|path| (path, read))) {
+            if capped::is_exposed(path, bits) {
+                let (path, users) = (path.display(), "every user of this machine can");
+                self.warn(format!("{users} {act} {path}"), format!("chmod {mode} {path}"));
             }
         }
     }

@@ -16,9 +16,9 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_from(file.ok_or_else(|| io::Error::other("it is not a regular file"))??, limits::FILE_BYTES)
 }
 
-/// Whether every user of this machine can read, change or run a file.
-pub fn is_exposed(path: &Path) -> bool {
-    path.metadata().is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+/// Whether every user of this machine has one of these permissions for a file: `0o007` to read, change or run it, `0o002` to change it.
+pub fn is_exposed(path: &Path, bits: u32) -> bool {
+    path.metadata().is_ok_and(|file| file.permissions().mode() & bits != 0)
 }
 
 /// All bytes of a reader, or an error ([`io::ErrorKind::FileTooLarge`]) if there are more than `most`.

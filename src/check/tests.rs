@@ -96,8 +96,15 @@ fn a_report_lists_listeners_and_limits() {
     assert!(!text.contains("others reach"), "{text}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = ("GITHUB_CLIENT_SECRET_FILE", path.as_str());
-    let fix = format!("can read the client secret's file\n   fix: chmod 600 {path}");
+    let fix = format!("can read the secret in {path}\n   fix: chmod o-rwx {path}");
     check_words(&[open], true, &[&fix]);
+    check_words(&[("MCP_STORE_PASSWORD_FILE", path.as_str())], true, &[&fix]);
+    assert!(!check_words(&places, true, &[]).contains("every user of this machine"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o646)).unwrap();
+    let fix = format!("unsafe: every user of this machine can change {path}\n   fix: chmod o-w {path}");
+    check_words(&places, true, &[&fix]);
+    std::fs::write(&file, r#"[{"allow":["any"]}]"#).unwrap();
+    check_words(&[("MCP_ACCESS", path.as_str())], true, &[&fix]);
     std::fs::remove_file(&file).unwrap();
     check_words(&[("MCP_LISTEN", "127.0.0.1:0,0.0.0.0:0"), places[2]], true, &["unsafe: tokens travel"]);
 }

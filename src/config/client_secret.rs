@@ -1,7 +1,7 @@
 //! Secrets of OAuth clients: that of our own app at GitHub, and those of the operator's clients.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::base::capped;
 use crate::base::secret::Secret;
@@ -23,10 +23,9 @@ pub enum ClientSecret {
 }
 
 impl ClientSecret {
-    /// Its file, if every user of this machine can read that.
-    pub fn exposed_file(&self) -> Option<&Path> {
-        let ClientSecret::File(path) = self else { return None };
-        capped::is_exposed(path).then_some(path)
+    /// Its file.
+    pub fn file(&self) -> Option<&PathBuf> {
+        if let ClientSecret::File(path) = self { Some(path) } else { None }
     }
 
     /// The one secret. White space around it in a file is dropped.

@@ -119,7 +119,7 @@ fn read_file(path: &Path) -> Result<Vec<Given>, Vec<StartupError>> {
         return Err(failed(&why));
     }
     let given = parse(path, &text)?;
-    if capped::is_exposed(path) && given.iter().any(|each| each.option.is_secret()) {
+    if capped::is_exposed(path, 0o007) && given.iter().any(|each| each.option.is_secret()) {
         let why = "every user of this machine can read the secret in it: chmod 640 it, or put the secret into a file of \
                    its own that GITHUB_CLIENT_SECRET_FILE names";
         return Err(failed(&why));
