@@ -19,6 +19,13 @@ use crate::base::encoding::sha256;
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, limits};
 
+/// Members of MCP clients' files that this server does not support, each with the alternative.
+const OF_CLIENTS: [(&str, &str); 3] = [
+    ("envFile", "write the variables into \"env\", or set them for this server and write \"${env.NAME}\""),
+    ("timeout", "write \"startSeconds\" for the time that a start may take; calls may take 15 minutes"),
+    ("alwaysAllow", "leave it out: what a client may do without asking is for the client to decide"),
+];
+
 /// The maximum for durations (seconds).
 const SECONDS_MAX: u64 = 86_400;
 /// The maximum length of a server's name (bytes).
@@ -246,7 +253,9 @@ impl EntryReader<'_> {
     fn check_unknown(&mut self, members: &Map<String, Value>) {
         let known = self.known.join(", ");
         for name in members.keys().filter(|name| !self.known.contains(&name.as_str())) {
-            let form = format!("the members of such a server are {known}");
+            let form = OF_CLIENTS.iter().find(|(member, _)| member == name).map(|(_, form)| *form);
+            let form =
+                form.map_or_else(|| format!("the members of such a server are {known}"), str::to_owned);
             self.mistakes.push(StartupError::unusable(format!("{}: {name}", self.subject), form));
         }
     }

@@ -119,10 +119,18 @@ pub(super) fn is_ours(name: &str) -> bool {
 
 /// The value of `${env.NAME}`.
 fn variable<'a>(name: &str, environment: &'a Variables) -> Result<&'a str, String> {
+    if name.starts_with("input:") {
+        let why = "${input:…} asks the user of an editor, which a server has not; set a variable and write ${env.NAME}";
+        return Err(why.to_owned());
+    }
     let is_variable =
-        |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    // The forms of MCP clients: `${NAME}` and `${env:NAME}`.
+    if let Some(name) = Some(name.strip_prefix("env:").unwrap_or(name)).filter(|name| is_variable(name)) {
+        return Err(format!("write ${{env.{name}}} for a variable of this server; {KNOWN}"));
+    }
     let unknown = || format!("there is no placeholder ${{{name}}}; {KNOWN}");
-    let name = name.strip_prefix("env.").filter(is_variable).ok_or_else(unknown)?;
+    let name = name.strip_prefix("env.").filter(|name| is_variable(name)).ok_or_else(unknown)?;
     if is_ours(name) {
         return Err(format!(
             "the variable {name} configures this server and is not passed on; use one of another name"

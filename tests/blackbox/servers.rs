@@ -193,7 +193,7 @@ fn a_file_with_mistakes_is_refused() {
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         for mistake in
-            ["\"A\": its name", "\"token\": its name", "\"b\": cwd: write", "\"b\": envFile: the members"]
+            ["\"A\": its name", "\"token\": its name", "\"b\": cwd: write", "\"b\": envFile: write"]
         {
             assert!(said.contains(&format!("{}: server {mistake}", file.path())), "{mistake}: {said}");
         }

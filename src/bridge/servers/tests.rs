@@ -111,9 +111,9 @@ fn all_mistakes_are_found_at_once() {
         "f.json: server \"absent\": command: there is no program \"no-such-program\"",
         "f.json: server \"s\": command: write the program alone",
         "f.json: server \"s\": args: write a list of texts",
-        "f.json: server \"s\": env.B: there is no placeholder ${C}",
+        "f.json: server \"s\": env.B: write ${env.C}",
         "f.json: server \"s\": env.D=: it is no name",
-        "f.json: server \"s\": envFile: the members of such a server are",
+        "f.json: server \"s\": envFile: write the variables into \"env\"",
         "f.json: server \"s\": startSeconds: write a number of seconds",
     ] {
         let found = texts.iter().filter(|text| text.starts_with(expected)).count();
@@ -127,8 +127,8 @@ fn members_of_other_clients_formats_are_answered_with_the_right_form() {
     check(r#"{"type":"sse","url":"http://h/sse"}"#, &["write \"stdio\", or \"http\""]);
     check(r#"{"type":"streamable-http","url":"http://h/mcp"}"#, &["or \"http\" for Streamable HTTP"]);
     check(r#"{"url":"http://h/mcp"}"#, &[]);
-    check(r#"{"command":"sh","timeout":3}"#, &["timeout: the members of such a server are"]);
-    check(r#"{"command":"sh","env":{"A":"${input:a}"}}"#, &["and ${env.NAME}"]);
+    check(r#"{"command":"sh","timeout":3,"alwaysAllow":["a"]}"#, &["leave it out", "write \"startSeconds\""]);
+    check(r#"{"command":"sh","env":{"A":"${input:a}"}}"#, &["write ${env.NAME}"]);
     check(
         r#"{"type":"http","url":"http://h/","serverUrl":"x"}"#,
         &["the members of such a server are type, url, headers"],

@@ -65,7 +65,7 @@ fn an_unusable_command_or_variable_is_explained() {
     check(&["sh"], &["=x"], "no name for a variable");
     check(&["sh"], &["ABSENT"], "ABSENT: the variable ABSENT is not set");
     check(&["sh"], &["MCP_STATE_DIR"], "MCP_STATE_DIR configures this server");
-    check(&["sh"], &["A=${HOME}"], "A: there is no placeholder ${HOME}");
+    check(&["sh"], &["A=${HOME}"], "A: write ${env.HOME}");
 }
 
 /// Programs do not run as root, except in a trial.

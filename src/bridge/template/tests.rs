@@ -41,9 +41,9 @@ fn an_invalid_placeholder_is_refused_with_an_explanation() {
     };
     check("${user.id", "has no }");
     check("${user.email}", "no placeholder ${user.email}");
-    for of_clients in ["${HOME}", "${env:HOME}", "${input:key}"] {
-        check(of_clients, "and ${env.NAME}");
-    }
+    check("${HOME}", "write ${env.HOME}");
+    check("${env:HOME}", "write ${env.HOME}");
+    check("${input:key}", "set a variable and write ${env.NAME}");
     check("${env.ABSENT}", "ABSENT is not set");
     check("${env.MCP_OAUTH_KEY}", "MCP_OAUTH_KEY configures this server");
     check("${env.GITHUB_CLIENT_SECRET}", "GITHUB_CLIENT_SECRET configures this server");
