@@ -248,7 +248,7 @@ impl Operator {
     fn revoke(&self, selection: &Selection) -> Result<Outcome, StartupError> {
         let target = selection.to_string();
         // Before they are listed: a login meanwhile is not counted as unreadable.
-        let counted = self.parts.grants.count().unwrap_or_default();
+        let counted = if *selection == Selection::All { self.parts.grants.count() } else { Ok(0) };
         let grants = self.parts.grants.list().map_err(|error| {
             let wanted = selection.clone();
             let picks = Box::new(move |grants: &[Arc<Grant>]| wanted.of(grants));
@@ -261,7 +261,7 @@ impl Operator {
                  restarted before that, do this again"
             ))
         })?;
-        let unreadable = counted.saturating_sub(number(grants.len()));
+        let is_complete = counted.is_ok_and(|counted| counted <= number(grants.len()));
         let ids = selection.of(&grants);
         let (mut revoked, mut failed, mut last_error) = (Vec::new(), 0_usize, None);
         for &id in &ids {
@@ -280,11 +280,11 @@ impl Operator {
         let total = ids.len();
         let why = match last_error {
             Some(error) => format!("{failed} of {total} grants could not be deleted, try again: {error}"),
-            None if unreadable > 0 && *selection == Selection::All => format!(
-                "{total} grants have ended, but {unreadable} entries of the table cannot be read: their records are gone, damaged, \
-                 or under a key that is not in this server's key file. A server with that key accepts them: run this there, too"
+            None if self.parts.grants.takes_writes() && is_complete => return Ok(Outcome::Revoked(revoked)),
+            None if self.parts.grants.takes_writes() => format!(
+                "{total} grants have ended, but the table has entries that cannot be read: their records are gone, damaged, or \
+                 under a key that is not in this server's key file. A server with that key accepts them: run this there, too"
             ),
-            None if self.parts.grants.takes_writes() => return Ok(Outcome::Revoked(revoked)),
             // S3: of an earlier attempt, perhaps.
             None => "the storage refuses writes: a revocation may not be on the disk yet. Try again".into(),
         };

@@ -274,8 +274,10 @@ class Server:
 
 
 class Pace:
-    """The pauses of the machine, whatever the server does: how late a thread is that sleeps and writes to the disk, again and again.
-    A server is too slow if it takes longer than its limit and the longest pause together."""
+    """The pauses of the machine: how late a thread is that sleeps and writes to the disk, again and again. A server is too slow if it
+    takes longer than its limit and the longest pause together; a pause counts for at most MOST seconds, because the server may cause it."""
+
+    MOST = 10
 
     def __init__(self):
         self.file = tempfile.TemporaryFile(buffering=0)  # where the directories of the servers are
@@ -296,7 +298,7 @@ class Pace:
     def pause(self):
         """The longest pause since the (re)start (seconds), including one that still lasts."""
         self.longest = max(self.longest, time.monotonic() - self.began - 0.1)
-        return self.longest
+        return min(self.longest, self.MOST)
 
 
 # ---- as a program ----

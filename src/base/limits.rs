@@ -84,7 +84,7 @@ pub const TINY_THREADS_BESIDE_STREAMS: usize = 64;
 pub const TINY_DROP_BYTES: usize = 64 * 1024 * 1024;
 /// The time without a request after which it is checked whether tiny_http still accepts connections.
 pub const TINY_LOOK: Duration = Duration::from_millis(200);
-/// Checks in a row with a connection waiting until tiny_http is considered to have stopped: a busy machine delays no thread for so long.
+/// Checks in a row with a connection waiting until tiny_http is considered to have stopped: longer than a busy machine delays a thread.
 pub const TINY_DEAD_LOOKS: u32 = 10;
 /// The pause before a door is reopened: long enough for descriptors to become free.
 pub const TINY_REOPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -149,7 +149,7 @@ pub const LATENCY_BUCKETS_MICROS: [u64; 8] =
 
 // ---- the log ----
 
-/// Queued lines. The last quarter is reserved for lines that no client, peer or program can cause in any number.
+/// Queued lines. The last quarter is reserved for lines that are limited in rate, or cost a write to the disk each.
 pub const LOG_LINES: usize = 4096;
 /// The time for which the writer collects lines after the first: a busy server wakes it, and writes, at most 200 times per second.
 pub const LOG_GATHER: Duration = Duration::from_millis(5);

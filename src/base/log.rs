@@ -214,7 +214,7 @@ fn write(level: &str, event: &'static str, fields: &[Field<'_>]) {
     }
 }
 
-/// The number of queued lines above which a line is dropped. Lines that a client, a peer or a program can cause in any number leave
+/// The number of queued lines above which a line is dropped. Lines that a client, a peer or a program can cause at any rate leave
 /// room for all others: otherwise a user could cause the loss of lines about their own actions.
 fn room(event: &str) -> usize {
     let leaves_room = match event.split('.').next().unwrap_or_default() {

@@ -397,7 +397,7 @@ fn help_names_every_option_and_its_variable() {
     }
 }
 
-/// A newcomer is not shown what a demo refuses or ignores.
+/// The help of a demo leaves out the options that it refuses or ignores.
 #[test]
 fn the_help_of_a_demo_has_what_it_takes() {
     let Ok(Invocation::Print(help)) = parse(&["demo", "--help"], &[]) else { panic!("no help") };

@@ -161,8 +161,8 @@ impl Backend for ToolServer {
     }
 
     fn connect(&self, publisher: Publisher) {
-        let on_start = self.on_start.lock().take();
-        on_start.into_iter().for_each(|on_start| on_start(publisher.clone()));
+        let Some(on_start) = self.on_start.lock().take() else { return };
+        on_start(publisher);
     }
 
     fn call(&self, context: Context) {

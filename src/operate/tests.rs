@@ -80,7 +80,7 @@ fn revoking_all_fails_if_a_record_cannot_be_read() {
     transaction.commit().unwrap();
     drop(below);
     let error = operate(&Operation::Revoke(Selection::All), &files).unwrap_err().to_string();
-    assert!(error.contains("1 grants have ended, but 1 entries of the table cannot be read"), "{error}");
+    assert!(error.contains("1 grants have ended, but the table has entries that cannot be read"), "{error}");
     assert_eq!(listed(&files), []);
     operate(&Operation::Revoke(Selection::Grant(grant(1).id)), &files).unwrap();
 }

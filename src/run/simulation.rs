@@ -1,4 +1,4 @@
-//! The parts that only the demo has: the simulated GitHub, and advice for a newcomer.
+//! The parts that only the demo has: the simulated GitHub, and the advice that it prints.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl SimulatedGitHub {
     }
 }
 
-/// Advice for a newcomer to the demo. `servers` are names and URLs, if there are several.
+/// The advice at the start of a demo. `servers` are names and URLs, if there are several.
 pub(super) fn next_steps(url: &PublicUrl, servers: &[(String, Arc<str>)]) -> String {
     let origin = url.to_string();
     let (places, connecting) = match servers {

@@ -167,12 +167,12 @@ impl RedbGrants {
     }
 }
 
-/// Runs `work` of redb's. A panic in it is logged by the panic hook, with its place in the code.
+/// Runs operations of redb. A panic becomes [`Error::Storage`]; the panic hook logs its place in the code.
 fn catching<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::Storage("it is damaged".to_owned())))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::Storage("redb panicked".to_owned())))
 }
 
-/// Drops what may be the last owner of a table: then redb reads and writes the file once more, and closes it.
+/// Drops a table. Its last owner reads and writes the file once more and closes it, in which redb may panic.
 fn close<T>(table: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(table)));
 }

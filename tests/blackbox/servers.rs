@@ -316,7 +316,7 @@ fn check_start_tries_each_server_once() {
     assert_eq!(status, Some(2), "{said}");
     for words in [
         "none cannot be used: it ended with exit status 1",
-        "loud cannot be used: initialize failed: ?[2J",
+        "loud cannot be used: initialize failed: \\u{1b}[2J",
         "protocol 2025-11-25",
         "tools: echo (readOnlyHint), environment",
         "1 prompt: hello",

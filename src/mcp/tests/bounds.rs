@@ -25,7 +25,13 @@ fn the_documented_limits_are_the_enforced_ones() {
     let (running, of_all) = limits::TASKS_RUNNING;
     let minutes = |time: Duration| time.as_secs() / 60;
     let rows = [
-        format!("| {} of one person, {} in all |", limits::CALLS_PER_USER, limits::CALLS),
+        format!(
+            "calls that run at once | {} of one person, {} in all |",
+            limits::CALLS_PER_USER,
+            limits::CALLS
+        ),
+        format!("lists that run at once | {} of one person, {} in all |", limits::LISTS.0, limits::LISTS.1),
+        format!("| {} of one person | an error \"Too many unread", limits::ANSWERS_PER_USER),
         format!("| {} minutes | cancelled |", minutes(limits::CALL)),
         format!(
             "| {} of one person, {running} of them running; {of_all} running in all |",

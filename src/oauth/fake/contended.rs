@@ -21,12 +21,12 @@ impl Contended {
         Contended { table: Arc::clone(table), losses: AtomicUsize::new(0), cached: Mutex::new(None) }
     }
 
-    /// Has this many updates lose.
+    /// Makes this many updates fail with a conflict.
     pub(crate) fn lose(&self, losses: usize) {
         self.losses.store(losses, Ordering::SeqCst);
     }
 
-    /// Has this state of a grant be read until the next update, as if nothing had been heard of a later one.
+    /// Returns this state of a grant from `get` until the next update.
     pub(crate) fn cache(&self, grant: Arc<Grant>) {
         *self.cached.lock() = Some(grant);
     }

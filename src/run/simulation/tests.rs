@@ -1,4 +1,4 @@
-//! The advice for a newcomer.
+//! The advice at the start of a demo.
 
 use super::*;
 
