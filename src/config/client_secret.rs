@@ -1,11 +1,12 @@
 //! Secrets of OAuth clients: that of our own app at GitHub, and those of the operator's clients.
 
 use std::fmt::Display;
+use std::fs::File;
 use std::path::PathBuf;
 
-use crate::base::capped;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
+use crate::base::{capped, limits};
 
 /// Advice for a secret of the GitHub app that is not set.
 pub(super) const NOT_SET: &str =
@@ -47,7 +48,9 @@ impl ClientSecret {
         let failed = |why: &dyn Display| {
             StartupError::unusable(format!("the client secret cannot be read from {}", path.display()), why)
         };
-        let bytes = capped::read(path).map_err(|error| failed(&error))?;
+        // It is read once, so it may be a pipe from a password manager.
+        let bytes = File::open(path).and_then(|file| capped::read_from(file, limits::FILE_BYTES));
+        let bytes = bytes.map_err(|error| failed(&error))?;
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
             return Err(failed(&"it is UTF-16: save it as plain text (ASCII or UTF-8)"));
         }

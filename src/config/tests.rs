@@ -325,10 +325,17 @@ fn a_secret_file_wins_and_says_when_it_cannot_be_read() {
     std::fs::remove_file(&file).unwrap();
     assert!(read.unwrap().matches(b"from-the-file"));
 
+    // A shell's `<(pass show github)` is the path of a pipe.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, b"from-a-pipe\n").unwrap();
+    let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    drop(writer);
+    let secret = config(&["--github-client-secret-file", &path], &[]).github.client_secret;
+    assert!(secret.read().unwrap().matches(b"from-a-pipe"));
+
     let missing = "/nonexistent/secret";
     let secret = config(&["--github-client-secret-file", missing], &[]).github.client_secret;
-    let text = secret.read().unwrap_err().to_string();
-    assert!(text.contains(missing), "{text}");
+    assert!(secret.read().unwrap_err().to_string().contains(missing));
 }
 
 /// D5: strangers may register and bring documents unless the operator says no; a demo fetches nothing.
