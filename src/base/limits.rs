@@ -219,7 +219,7 @@ pub const CALLS: usize = 48;
 /// Lists that run at once, per user and in total, in addition to [`CALLS`]: those of this process take no time, those of a server
 /// behind the bridge may take long.
 pub const LISTS: (usize, usize) = (16, 96);
-/// Answers of one user: those of all calls and lists that may run, and streams of finished calls that are still being read.
+/// Answers of one user that are streams: of all calls and lists that may run, and of finished calls that are still being read.
 pub const ANSWERS_PER_USER: usize = CALLS_PER_USER + LISTS.0 + CALLS_PER_USER;
 /// Events kept of a stream for `Last-Event-ID`; fewer than [`STREAM_EVENTS`], so that a new reader has room for all.
 pub const REPLAY_EVENTS: usize = 128;

@@ -20,8 +20,8 @@ pub(super) struct Calls {
     list_places: Arc<Quota<Subject>>,
     /// The places of calls that have become tasks: some of `places`.
     task_places: Arc<Quota<Subject>>,
-    /// The places of answers. The stream of one goes on after its call, until the client has read it.
-    answer_places: Arc<Quota<Subject>>,
+    /// The places of answers that are streams. One goes on after its call, until the client has read it.
+    stream_places: Arc<Quota<Subject>>,
     /// Guards the running calls by number.
     running: Mutex<RunningCalls>,
 }
@@ -48,7 +48,7 @@ impl Calls {
             places: Arc::new(Quota::new((limits::CALLS_PER_USER, limits::CALLS))),
             list_places: Arc::new(Quota::new(limits::LISTS)),
             task_places: Arc::new(Quota::new(limits::TASKS_RUNNING)),
-            answer_places: Quota::per_key(limits::ANSWERS_PER_USER),
+            stream_places: Quota::per_key(limits::ANSWERS_PER_USER),
             running: Mutex::default(),
         })
     }
@@ -63,7 +63,7 @@ impl Calls {
         now: Duration,
     ) -> Result<Permit, &'static str> {
         let call = &exchange.call;
-        exchange.hold(self.answer_places.take(call.principal.subject).ok_or("Too many unread answers")?);
+        exchange.limit_streams(&self.stream_places);
         let places = if call.operation.is_list() { &self.list_places } else { &self.places };
         let place = places.take(call.principal.subject);
         let mut running = self.running.lock();

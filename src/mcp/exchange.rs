@@ -13,10 +13,10 @@ use super::stream::EventStream;
 use super::table::Row;
 use super::task::Task;
 use crate::base::cancel::CancelToken;
-use crate::base::identity::Principal;
+use crate::base::identity::{Principal, Subject};
 use crate::base::limits;
 use crate::base::lock::Mutex;
-use crate::base::quota::Held;
+use crate::base::quota::{Held, Quota};
 use crate::http::{CallOutcome, Head, Responder, Response, Stream, Witness};
 
 /// An authenticated request, with the responder for its answer.
@@ -115,8 +115,8 @@ struct State {
     phase: Phase,
     /// Logs the call's end, once.
     witness: Option<Arc<dyn Witness>>,
-    /// The answer's place in its user's quota. A stream takes it along.
-    place: Option<Held>,
+    /// Gives each stream a place, which it keeps until its client has read it.
+    places: Option<Arc<Quota<Subject>>>,
 }
 
 enum Phase {
@@ -139,20 +139,20 @@ impl Exchange {
         let (task, witness, held) = (OnceLock::new(), responder.witness(), responder.held.clone());
         if let Some(events) = stream {
             responder.respond(Response::new(202));
-            let state = Mutex::new(State { phase: Phase::Shared(events), witness, place: None });
+            let state = Mutex::new(State { phase: Phase::Shared(events), witness, places: None });
             return Arc::new(Exchange { call, dialect, held, task, state });
         }
         Arc::new_cyclic(|this: &Weak<Exchange>| {
             let this = Weak::clone(this);
             responder.when_slow(move || drop(this.upgrade().map(|exchange| exchange.events())));
-            let state = Mutex::new(State { phase: Phase::Pending(responder), witness, place: None });
+            let state = Mutex::new(State { phase: Phase::Pending(responder), witness, places: None });
             Exchange { call, dialect, held, task, state }
         })
     }
 
-    /// Keeps the answer's place.
-    pub(super) fn hold(&self, place: Held) {
-        self.state.lock().place = Some(place);
+    /// Has the answer take one of these places of its user if it becomes a stream.
+    pub(super) fn limit_streams(&self, places: &Arc<Quota<Subject>>) {
+        self.state.lock().places = Some(Arc::clone(places));
     }
 
     /// The task that the call has become.
@@ -285,20 +285,21 @@ impl Exchange {
         events.is_abandoned(now)
     }
 
-    /// The call's stream. Turns a pending answer into one.
+    /// The call's stream. Turns a pending answer into one, unless its user leaves too many streams unread: then the result alone is sent.
     fn events(&self) -> Option<Arc<EventStream>> {
         let (events, body, responder) = {
             let mut state = self.state.lock();
             if let Phase::Streaming(events) | Phase::Shared(events) = &state.phase {
                 return Some(Arc::clone(events));
             }
+            let place = state.places.as_ref()?.take(self.call.principal.subject)?;
             let Phase::Pending(responder) = std::mem::replace(&mut state.phase, Phase::Over) else {
                 return None;
             };
             let (events, body) = self.dialect.stream(&self.call);
             let events = Arc::new(events);
             state.phase = Phase::Streaming(Arc::clone(&events));
-            (events, body.holding(state.place.take()), responder)
+            (events, body.holding(place), responder)
         };
         self.dialect.streaming(&events);
         responder.respond(Response::new(200).stream(body));

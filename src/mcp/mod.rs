@@ -127,7 +127,7 @@
 //! | --- | --- | --- |
 //! | calls that run at once | 8 of one person, 48 in all | an error "Too many calls at once" |
 //! | lists that run at once | 16 of one person, 96 in all | the same |
-//! | streams of finished calls that the client leaves unread | 32 of one person | an error "Too many unread answers" |
+//! | streams of finished calls that the client leaves unread | 32 of one person | further results come without progress or questions |
 //! | duration of a call, its questions included | 15 minutes | cancelled |
 //! | tasks, kept for an hour | 64 of one person, 4 of them running; 24 running in all | a call without a task, or an error "Too many tasks" |
 //! | request, result | 4 MiB | 413, or an error "The result is too large to be sent" |

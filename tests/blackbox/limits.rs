@@ -41,7 +41,7 @@ fn configured_limits_are_enforced() {
     assert_eq!(first.messages().count(), 0, "the least recently used session has made room");
 }
 
-/// M17: a client that does not read the streams of its calls is refused at one user's limit, and served again once it has read them.
+/// M17: a client that does not read the streams of its calls gets results without one at its user's limit, until it has read them.
 #[test]
 fn unread_streams_of_finished_calls_are_limited_per_user() {
     const ANSWERS: usize = 8 + 16 + 8;
@@ -56,19 +56,12 @@ fn unread_streams_of_finished_calls_are_limited_per_user() {
         in_session(&call, &session).bearer(&tokens.access).open(server.authority()).unwrap()
     };
     let unread: Vec<_> = (0..ANSWERS).map(|_| call()).collect();
-    let refused = reply(&call().finish().unwrap());
-    assert_eq!(refused["error"]["message"], "Too many unread answers");
-    let (_, of_another_client) = server.login();
-    let list = modern("tools/list", json!({})).bearer(&of_another_client.access);
-    assert_eq!(
-        reply(&list.send(server.authority()).unwrap())["error"]["code"],
-        429,
-        "the person is the same"
-    );
+    let further = reply(&call().finish().unwrap());
+    assert_eq!(further["result"]["content"][0]["text"], "all", "no stream");
     for answer in unread {
         assert_eq!(answer.messages().last().unwrap()["result"]["content"][0]["text"], "all");
     }
-    assert_eq!(reply(&call().finish().unwrap())["result"]["content"][0]["text"], "all");
+    assert!(call().messages().count() > 1, "a stream again");
 }
 
 /// M17: the memory of large messages returns to the system when they are answered, not to the heap.
