@@ -63,7 +63,7 @@ impl Calls {
         now: Duration,
     ) -> Result<Permit, &'static str> {
         let call = &exchange.call;
-        exchange.limit_streams(&self.stream_places);
+        let _ = exchange.places.set(Arc::clone(&self.stream_places));
         let places = if call.operation.is_list() { &self.list_places } else { &self.places };
         let place = places.take(call.principal.subject);
         let mut running = self.running.lock();

@@ -107,6 +107,8 @@ pub(super) struct Exchange {
     pub(super) held: Option<Arc<dyn Send + Sync>>,
     /// The task that the call has become, and its place until the call is over. Set once.
     task: OnceLock<(Arc<Task>, Held)>,
+    /// Where a stream takes a place, which it keeps until its client has read it. Set once, when the call begins.
+    pub(super) places: OnceLock<Arc<Quota<Subject>>>,
     /// Guards the phase of the answer: pending, stream, over.
     state: Mutex<State>,
 }
@@ -115,8 +117,6 @@ struct State {
     phase: Phase,
     /// Logs the call's end, once.
     witness: Option<Arc<dyn Witness>>,
-    /// Gives each stream a place, which it keeps until its client has read it.
-    places: Option<Arc<Quota<Subject>>>,
 }
 
 enum Phase {
@@ -139,20 +139,15 @@ impl Exchange {
         let (task, witness, held) = (OnceLock::new(), responder.witness(), responder.held.clone());
         if let Some(events) = stream {
             responder.respond(Response::new(202));
-            let state = Mutex::new(State { phase: Phase::Shared(events), witness, places: None });
-            return Arc::new(Exchange { call, dialect, held, task, state });
+            let state = Mutex::new(State { phase: Phase::Shared(events), witness });
+            return Arc::new(Exchange { call, dialect, held, task, places: OnceLock::new(), state });
         }
         Arc::new_cyclic(|this: &Weak<Exchange>| {
             let this = Weak::clone(this);
             responder.when_slow(move || drop(this.upgrade().map(|exchange| exchange.events())));
-            let state = Mutex::new(State { phase: Phase::Pending(responder), witness, places: None });
-            Exchange { call, dialect, held, task, state }
+            let state = Mutex::new(State { phase: Phase::Pending(responder), witness });
+            Exchange { call, dialect, held, task, places: OnceLock::new(), state }
         })
-    }
-
-    /// Has the answer take one of these places of its user if it becomes a stream.
-    pub(super) fn limit_streams(&self, places: &Arc<Quota<Subject>>) {
-        self.state.lock().places = Some(Arc::clone(places));
     }
 
     /// The task that the call has become.
@@ -292,10 +287,9 @@ impl Exchange {
             if let Phase::Streaming(events) | Phase::Shared(events) = &state.phase {
                 return Some(Arc::clone(events));
             }
-            let place = state.places.as_ref()?.take(self.call.principal.subject)?;
-            let Phase::Pending(responder) = std::mem::replace(&mut state.phase, Phase::Over) else {
-                return None;
-            };
+            let place = self.places.get()?.take(self.call.principal.subject)?;
+            let phase = std::mem::replace(&mut state.phase, Phase::Over);
+            let Phase::Pending(responder) = phase else { return None };
             let (events, body) = self.dialect.stream(&self.call);
             let events = Arc::new(events);
             state.phase = Phase::Streaming(Arc::clone(&events));

@@ -153,7 +153,11 @@ impl Session {
     /// Records a request of the owner's.
     pub(super) fn touch(&self, owner: &Principal, now: Duration) {
         self.used.store(millis(now), Ordering::Relaxed);
-        self.state.lock().caller = Some(owner.into());
+        let mut state = self.state.lock();
+        let is_same = |last: &Owner| last.login == owner.login && last.memberships == owner.memberships;
+        if !state.caller.as_ref().is_some_and(is_same) {
+            state.caller = Some(owner.into());
+        }
     }
 
     /// The time of its last request, in milliseconds of the monotonic clock.

@@ -18,8 +18,8 @@ pub(super) struct Owner {
     client: ClientFingerprint,
     pub(super) server: Arc<str>,
     /// The login and the memberships, on which access rules depend, as of one request.
-    login: Arc<str>,
-    memberships: Arc<Memberships>,
+    pub(super) login: Arc<str>,
+    pub(super) memberships: Arc<Memberships>,
 }
 
 impl From<&Principal> for Owner {
