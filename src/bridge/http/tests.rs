@@ -400,16 +400,22 @@ fn ending_the_session_interrupts_running_calls() {
     assert_eq!(client.http.send(text("{}")), Err(Undelivered::Ended));
 }
 
-/// Answers to an upstream that asks without end leave room in the queue for calls.
-#[test]
-fn answers_that_wait_are_bounded() {
+/// A client of an upstream that accepts no answer.
+fn stuck() -> (FakeUpstream, Client) {
     let upstream = FakeUpstream::start(|seen, stream| match seen.what() {
-        "POST" => wait_for_end(stream), // never accepts an answer
+        "POST" => wait_for_end(stream),
         _ => assert!(served(seen, "s-1", stream)),
     });
     let client = Client::of(&upstream);
     client.initialize();
     upstream.wait_for("GET", 1);
+    (upstream, client)
+}
+
+/// Answers to an upstream that asks without end leave room in the queue for calls.
+#[test]
+fn answers_that_wait_are_bounded() {
+    let (_upstream, client) = stuck();
     let sent = (0..limits::bridge::MESSAGES).take_while(|_| client.http.send(text("{}")).is_ok()).count();
     assert!((1..=limits::bridge::PASSED.0 + 1).contains(&sent), "{sent}"); // one may be in transit
     client.send(&json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call" }));

@@ -16,13 +16,7 @@ fn a_session_that_is_idle_for_too_long_is_ended_at_the_upstream() {
 /// M17: calls beyond the queue are refused; nobody waits for a session that is stuck.
 #[test]
 fn a_full_queue_refuses_calls() {
-    let upstream = FakeUpstream::start(|seen, stream| match seen.what() {
-        "POST" => wait_for_end(stream), // never accepts an answer
-        _ => assert!(served(seen, "s-1", stream)),
-    });
-    let client = Client::of(&upstream);
-    client.initialize();
-    upstream.wait_for("GET", 1);
+    let (_upstream, client) = stuck();
     client.http.send(text("{}")).unwrap();
     let call =
         |id| client.http.send(outgoing(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call" })));
