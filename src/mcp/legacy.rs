@@ -269,7 +269,7 @@ fn serve(core: &Arc<Core>, inbound: Inbound, session: &Arc<Session>, request: Cl
                 refused.outcome = access::CLOSED;
                 return inbound.answer(refused);
             }
-            uri => uri.and_then(|uri| session.subscribe(&uri)),
+            uri => uri.and_then(|uri| session.subscribe(&inbound.principal, &uri)),
         },
         "resources/unsubscribe" => resource(core, &inbound, params).map(|uri| session.unsubscribe(&uri)),
         _ => return call(core, inbound, session, request),

@@ -61,6 +61,8 @@ pub(super) struct Session {
     next_question: AtomicI64,
     /// Milliseconds of the monotonic clock at the last request.
     used: AtomicU64,
+    /// Set by the first subscription: the owner as of the last request, with the memberships that access rules depend on.
+    subscriber: OnceLock<Mutex<Owner>>,
     /// Guards requests, streams and settings.
     state: Mutex<State>,
 }
@@ -86,8 +88,6 @@ struct State {
     streams: BTreeMap<u64, Arc<EventStream>>,
     /// The resources that the client has subscribed to, each with its part of the user's budget.
     subscriptions: BTreeMap<Box<str>, Held>,
-    /// The owner as of the last request, with the memberships that access rules depend on.
-    caller: Option<Owner>,
 }
 
 /// A request in flight.
@@ -115,6 +115,7 @@ impl Session {
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
             next_question: AtomicI64::new(start.incarnation.into()),
             used: AtomicU64::new(millis(start.now)),
+            subscriber: OnceLock::new(),
             state: Mutex::default(),
             start,
         }
@@ -153,10 +154,8 @@ impl Session {
     /// Records a request of the owner's.
     pub(super) fn touch(&self, owner: &Principal, now: Duration) {
         self.used.store(millis(now), Ordering::Relaxed);
-        let mut state = self.state.lock();
-        let is_same = |last: &Owner| last.login == owner.login && last.memberships == owner.memberships;
-        if !state.caller.as_ref().is_some_and(is_same) {
-            state.caller = Some(owner.into());
+        if let Some(subscriber) = self.subscriber.get() {
+            *subscriber.lock() = owner.into();
         }
     }
 
@@ -286,7 +285,8 @@ impl Session {
     }
 
     /// Subscribes to a resource, if there is room.
-    pub(super) fn subscribe(&self, uri: &str) -> Result<(), Error> {
+    pub(super) fn subscribe(&self, owner: &Principal, uri: &str) -> Result<(), Error> {
+        self.subscriber.get_or_init(|| Mutex::new(owner.into()));
         let mut state = self.state.lock();
         if state.subscriptions.contains_key(uri) {
             return Ok(());
@@ -304,8 +304,8 @@ impl Session {
 
     /// The owner as of the last request, if the client has subscribed to a resource.
     pub(super) fn subscriber(&self, uri: &str) -> Option<Owner> {
-        let state = self.state.lock();
-        state.subscriptions.contains_key(uri).then(|| state.caller.clone())?
+        let is_subscribed = self.state.lock().subscriptions.contains_key(uri);
+        self.subscriber.get().filter(|_| is_subscribed).map(|owner| owner.lock().clone())
     }
 
     // ---- the end ----
