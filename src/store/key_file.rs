@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Grants;
-#[cfg(any(test, feature = "internals"))]
+#[cfg(test)]
 use super::private::StateDirectory;
 use super::private::{self, io_error};
 use super::redb::NAME as GRANTS;
@@ -62,7 +62,7 @@ pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, StartupErro
 }
 
 /// The keys in a state directory; makes the first one if there is neither a key nor anything made with one.
-#[cfg(any(test, feature = "internals"))]
+#[cfg(test)]
 pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, StartupError> {
     let file = KeyFile { path: directory.file(NAME), choice: Choice::Default };
     find(&file, directory.path())?.map_or_else(|| create(&file.path, random), Ok)

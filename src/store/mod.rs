@@ -21,7 +21,7 @@ mod backup;
 mod cache;
 #[cfg(test)]
 pub(crate) mod conformance;
-#[cfg(any(test, feature = "internals"))]
+#[cfg(test)]
 pub(crate) mod fake;
 pub mod key_file;
 mod opening;
@@ -36,8 +36,8 @@ mod tests;
 mod valkey;
 
 pub use self::backup::{deliver, withdraw};
-#[cfg(any(test, feature = "internals"))]
-pub use self::fake::MemoryGrants;
+#[cfg(test)]
+pub(crate) use self::fake::MemoryGrants;
 pub use self::place::{StorePlace, StoreUrl};
 pub use self::private::{OpenedFor, StateDirectory, check_directory, create_new, is_for_group};
 pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
@@ -159,7 +159,7 @@ impl Grant {
     }
 
     /// The grant as an update stores it.
-    fn next_revision(&self) -> Grant {
+    pub(crate) fn next_revision(&self) -> Grant {
         Grant { revision: self.revision.wrapping_add(1), ..self.clone() }
     }
 }
@@ -179,7 +179,7 @@ pub struct Expiry {
 
 impl Expiry {
     /// Whether this grant is to be deleted.
-    fn covers(self, grant: &Grant) -> bool {
+    pub(crate) fn covers(self, grant: &Grant) -> bool {
         grant.is_over(self.settled) || (grant.stage == Stage::CodeIssued && grant.is_over(self.now))
     }
 }

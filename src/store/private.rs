@@ -90,7 +90,7 @@ impl StateDirectory {
     }
 
     /// Its path.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(test)]
     pub fn path(&self) -> &Path {
         &self.path
     }

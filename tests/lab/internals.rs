@@ -89,8 +89,24 @@ pub use crate::mcp::fuzzing::{header, intake};
 pub mod seal {
     pub use crate::seal::*;
 }
-pub use crate::store::{
-    Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory, key_file,
-};
+pub use crate::store::{Grant, GrantClient, Grants, RedbGrants, Stage, StateDirectory};
+#[path = "../../src/store/fake/memory.rs"]
+mod memory;
+pub use self::memory::MemoryGrants;
+/// The key file.
+pub mod key_file {
+    use std::path::Path;
+
+    use crate::base::random::Random;
+    use crate::base::startup_error::StartupError;
+    use crate::seal::Keyring;
+    use crate::store::key_file::{self, Choice, KeyFile};
+
+    /// The keys in the state directory at `state`; makes the first one if there is none.
+    pub fn load_or_create(state: &Path, random: &dyn Random) -> Result<Keyring, StartupError> {
+        let file = KeyFile { path: state.join(key_file::NAME), choice: Choice::Default };
+        key_file::find(&file, state)?.map_or_else(|| key_file::create(&file.path, random), Ok)
+    }
+}
 pub use crate::sys::raise_descriptor_limit;
 pub use crate::workers::Pool;

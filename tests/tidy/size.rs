@@ -16,7 +16,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         &[
             ("seal", 163),
             ("audit", 236),
-            ("store", 1821),
+            ("store", 1746),
             ("oauth", 4593),
             ("github", 623),
             ("documents", 449),

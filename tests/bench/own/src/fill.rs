@@ -37,11 +37,11 @@ fn grant(number: u64, id: GrantId, now: Timestamp) -> Grant {
 }
 
 /// Adds grants up to `count`, of one user each, as logins create them.
-pub fn fill(directory: &Path, count: u64) -> Result<(), Box<dyn Error>> {
+pub fn fill(path: &Path, count: u64) -> Result<(), Box<dyn Error>> {
     let now = SystemClock.now();
-    let directory = StateDirectory::open(directory)?;
+    let directory = StateDirectory::open(path)?;
     let random: &dyn Random = &OsRandom;
-    let keys = Arc::new(key_file::load_or_create(&directory, random)?);
+    let keys = Arc::new(key_file::load_or_create(path, random)?);
     let grants = RedbGrants::open(&directory, &keys)?;
     let there = u64::try_from(grants.list()?.len())?;
     for number in there..count {
