@@ -19,16 +19,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::account_page::{ALL_ENDED, ENDED, HANDLES_END, Listing, SignIn, handle};
-use super::browser::{self, LoginSealer, ShortLived};
+use super::browser;
 use super::live_grants::LiveGrants;
 use super::login::GitHubLogin;
-use super::page::Pages;
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider};
 use super::resource::{Resources, see_other};
+use super::sealer::{Sealer, ShortLived};
 use crate::audit;
 use crate::base::access::Who;
-use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Subject, UserId};
 use crate::base::membership::Memberships;
 use crate::base::rate::RateLimit;
@@ -39,15 +38,13 @@ use crate::store::Grant;
 
 /// The length of a [`handle`]: the base64url of 32 bytes.
 const HANDLE_CHARS: usize = 43;
-/// The cookie's name, before [`LoginSealer::cookie_name`].
+/// The cookie's name, before [`Sealer::cookie_name`].
 const COOKIE: &str = "mcp_account";
 
 /// `/account`
 pub struct AccountEndpoint {
     pub(super) resources: Arc<Resources>,
-    /// The pages of no server in particular.
-    pub(super) pages: Pages,
-    pub(super) logins: Arc<LoginSealer>,
+    pub(super) sealer: Arc<Sealer>,
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) grants: Arc<LiveGrants>,
@@ -91,13 +88,13 @@ struct SignedIn {
 /// The cookie is Lax: a browser does not send a Strict one along when GitHub's redirects end here, so the person would look
 /// signed out. Lax keeps it from every request of another site but a link to the page, which shows that site nothing and
 /// changes nothing.
-pub(super) fn sign_in(logins: &LoginSealer, identity: Identity) -> Response {
+pub(super) fn sign_in(sealer: &Sealer, identity: Identity) -> Response {
     let Identity { user, login } = identity;
     audit::info("account.signed_in", &[log::Field::User(Subject::User(user)), log::Field::Login(&login)]);
-    let expires = logins.clock.now().plus(limits::ACCOUNT_LIFETIME);
-    let sealed = logins.seal(AccountSession { user, login }, expires);
-    let cookie = logins.cookie_name(COOKIE);
-    logins.set_cookie(see_other(logins.account_url()), (&cookie, &sealed), limits::ACCOUNT_LIFETIME)
+    let expires = sealer.clock.now().plus(limits::ACCOUNT_LIFETIME);
+    let sealed = sealer.seal_here(AccountSession { user, login }, expires);
+    let cookie = sealer.cookie_name(COOKIE);
+    sealer.set_cookie(see_other(sealer.account_url()), (&cookie, &sealed), limits::ACCOUNT_LIFETIME)
 }
 
 impl AccountEndpoint {
@@ -105,23 +102,23 @@ impl AccountEndpoint {
     pub fn get(&self, head: &Head) -> Response {
         match self.signed_in(head) {
             Some(signed_in) => self.list_grants(&signed_in, None),
-            None => self.pages.sign_in(SignIn::First),
+            None => self.resources.pages.sign_in(SignIn::First),
         }
     }
 
     /// Runs the action of a button of the page.
     pub fn post(&self, request: &Request) -> Response {
-        self.try_post(request).unwrap_or_else(|why| self.pages.sign_in(why))
+        self.try_post(request).unwrap_or_else(|why| self.resources.pages.sign_in(why))
     }
 
     fn try_post(&self, request: &Request) -> Result<Response, SignIn> {
-        let form = self.logins.own_form(request).map_err(SignIn::Again)?;
+        let form = self.sealer.own_form(request).map_err(SignIn::Again)?;
         if form.contains("sign_in") {
             return self.start_sign_in(&request.head);
         }
         let signed_in = self.signed_in(&request.head).ok_or(SignIn::Expired)?;
         let sealed = form.value("form").unwrap_or_default();
-        let csrf = self.logins.open::<AccountForm>(sealed, self.logins.clock.now());
+        let csrf = self.sealer.open_here::<AccountForm>(sealed, self.sealer.clock.now());
         if !csrf.is_some_and(|csrf| Secret::new(csrf.session).matches(signed_in.cookie_hash.as_bytes())) {
             return Err(SignIn::Again(Problem::ForeignForm));
         }
@@ -134,8 +131,8 @@ impl AccountEndpoint {
                 Ok(self.end(&signed_in, Some(wanted.collect()), ENDED))
             }
             (None, Some(_)) => {
-                let page = self.pages.sign_in(SignIn::SignedOut);
-                Ok(self.logins.clear_cookie(page, &self.logins.cookie_name(COOKIE)))
+                let page = self.resources.pages.sign_in(SignIn::SignedOut);
+                Ok(self.sealer.clear_cookie(page, &self.sealer.cookie_name(COOKIE)))
             }
             (Some(_), Some(_)) | (None, None) => Err(SignIn::Again(Problem::Unreadable)),
         }
@@ -144,20 +141,20 @@ impl AccountEndpoint {
     /// Asks GitHub for no scope: the login only has to identify the person.
     fn start_sign_in(&self, head: &Head) -> Result<Response, SignIn> {
         self.sign_ins
-            .spend(head.peer, self.logins.clock.monotonic())
+            .spend(head.peer, self.sealer.clock.monotonic())
             .map_err(|too_many| SignIn::Again(Problem::TooMany(too_many)))?;
-        Ok(self.logins.begin(head, |browser| {
-            let login = GitHubLogin::to_account(browser, &*self.logins.random);
-            login.see_github(&self.logins, &*self.provider, "", self.logins.clock.now())
+        Ok(self.sealer.begin(head, |browser| {
+            let login = GitHubLogin::to_account(browser, &*self.sealer.random);
+            login.see_github(&self.sealer, &*self.provider, "", self.sealer.clock.now())
         }))
     }
 
     /// The session of a request. Of several cookies of that name the first that opens counts: only a page of this host, or on
     /// plain http a program of this computer, can have set another (H11).
     fn signed_in(&self, head: &Head) -> Option<SignedIn> {
-        let (name, now) = (self.logins.cookie_name(COOKIE), self.logins.clock.now());
+        let (name, now) = (self.sealer.cookie_name(COOKIE), self.sealer.clock.now());
         browser::cookies(head).filter(|(other, _)| *other == name).find_map(|(_, value)| {
-            let session = self.logins.open::<AccountSession>(value, now)?;
+            let session = self.sealer.open_here::<AccountSession>(value, now)?;
             Some(SignedIn { session, cookie_hash: browser::hash(value) })
         })
     }
@@ -172,15 +169,15 @@ impl AccountEndpoint {
                 // The action is done; only the list cannot be shown.
                 let problem =
                     if notice.is_some() { Problem::EndedInMemory } else { Problem::TableUnreadable };
-                return self.pages.problem(problem);
+                return self.resources.pages.problem(problem);
             }
         };
-        let now = self.logins.clock.now();
+        let now = self.sealer.clock.now();
         grants.retain(|grant| !grant.is_over(now) && !self.grants.is_ending(grant));
         grants.sort_by_key(|grant| Reverse((grant.last_used, grant.created, grant.id)));
         // It may expire after the session's cookie, without which it is of no use.
         let form = AccountForm { session: cookie_hash.clone() };
-        let sealed = self.logins.seal(form, now.plus(limits::ACCOUNT_LIFETIME));
+        let sealed = self.sealer.seal_here(form, now.plus(limits::ACCOUNT_LIFETIME));
         let AccountSession { user, login } = session;
         let policy = &self.grants.rules().policy;
         // GitHub is not asked about groups: somebody whom one of them admits is recognised by having a grant.
@@ -191,7 +188,7 @@ impl AccountEndpoint {
         let who = Who { subject: Subject::User(*user), login, memberships: &memberships };
         let mut usable = self.resources.all();
         usable.retain(|resource| is_let_in && resource.access.rules().rule_for(who).is_some());
-        self.pages.list(&Listing {
+        self.resources.pages.list(&Listing {
             login,
             grants: &grants,
             resources: &self.resources,
@@ -209,7 +206,7 @@ impl AccountEndpoint {
         };
         match self.grants.end_picked(Some(signed_in.session.user), "owner", Box::new(picks)) {
             Ok(()) => self.list_grants(signed_in, Some(notice)),
-            Err(problem) => self.pages.problem(problem),
+            Err(problem) => self.resources.pages.problem(problem),
         }
     }
 }

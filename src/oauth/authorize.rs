@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authorization::{AuthorizationRequest, AuthorizeError, CodeChallenge, ReturnTo};
-use super::browser::{LoginSealer, read_query};
+use super::browser::read_query;
 use super::client::Client;
 use super::client_registry::ClientRegistry;
 use super::live_grants::LiveGrants;
@@ -11,7 +11,7 @@ use super::login::PendingAuthorization;
 use super::problem::Problem;
 use super::redirect::{RedirectUri, Registrant, Target};
 use super::resource::ProtectedResource;
-use crate::base::clock::Clock;
+use super::sealer::Sealer;
 use crate::base::identity::{ClientFingerprint, Scopes};
 use crate::base::{limits, trace};
 use crate::http::{Form, Head, Response};
@@ -19,7 +19,7 @@ use crate::http::{Form, Head, Response};
 /// `/authorize`
 pub struct AuthorizeEndpoint {
     pub(super) clients: Arc<ClientRegistry>,
-    pub(super) logins: Arc<LoginSealer>,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) grants: Arc<LiveGrants>,
 }
 
@@ -31,7 +31,7 @@ impl AuthorizeEndpoint {
     }
 
     fn try_get(&self, resource: &ProtectedResource, head: &Head) -> Result<Response, Problem> {
-        self.logins.clock.check()?;
+        self.sealer.check_clock()?;
         let query = read_query(head, &["resource"])?;
         let client_id = query.value("client_id").ok_or(Problem::UnknownClient)?;
         let fingerprint = ClientFingerprint::of(client_id);
@@ -60,14 +60,14 @@ impl AuthorizeEndpoint {
         request: AuthorizationRequest,
         head: &Head,
     ) -> Response {
-        let expires = self.logins.clock.now().plus(limits::LOGIN_LIFETIME);
+        let expires = self.sealer.clock.now().plus(limits::LOGIN_LIFETIME);
         let server = resource.name.as_ref().map_or(resource.url.authority(), |_| &resource.pages.title);
         let rules = self.grants.rules();
         let token = resource.token_words(&rules);
         let request = AuthorizationRequest { handed: resource.scopes_to_hand_over(&rules), ..request };
-        self.logins.begin(head, |browser| {
+        self.sealer.begin(head, |browser| {
             let pending = PendingAuthorization { request: request.clone(), browser };
-            let sealed = self.logins.seal(pending, expires);
+            let sealed = self.sealer.seal_here(pending, expires);
             resource.pages.consent(&request, &sealed, server, &token)
         })
     }

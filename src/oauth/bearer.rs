@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::issued::{AccessToken, ServiceToken};
 use super::live_grants::LiveGrants;
 use super::resource::{Endpoint, ProtectedResource};
+use super::sealer::Sealer;
 use super::upstream::{CallersUpstream, Upstreams};
 use crate::base::access::Who;
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Timestamp;
 use crate::base::identity::{Principal, Scopes};
 use crate::base::{limits, trace};
 use crate::http::{Head, Method, PublicUrl, Response};
-use crate::seal::{self, Keyring, Sealed};
+use crate::seal::Sealed;
 use crate::store::{self, Grant, Stage};
 
 /// Why a request is not authenticated or not authorized.
@@ -37,10 +38,9 @@ pub enum BearerError {
 
 /// The bearer check.
 pub struct BearerCheck {
-    pub(super) keys: Arc<Keyring>,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
-    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl BearerCheck {
@@ -50,7 +50,7 @@ impl BearerCheck {
     /// # Errors
     /// [`BearerError`]; [`ProtectedResource::challenge`] is the answer to it.
     pub fn principal(&self, resource: &ProtectedResource, head: &Head) -> Result<Principal, BearerError> {
-        let now = self.clock.now();
+        let now = self.sealer.clock.now();
         let token = self.open(token_of(head)?, now)?;
         // M4: its grant must still exist, and the token must be for this resource.
         let is_valid = |grant: &Arc<Grant>| {
@@ -101,9 +101,9 @@ impl BearerCheck {
 
     fn open(&self, text: &str, now: Timestamp) -> Result<AccessToken, BearerError> {
         if !text.starts_with(ServiceToken::PREFIX) {
-            return seal::open(&self.keys, text, now).map_err(|_| BearerError::Invalid);
+            return self.sealer.open(text, now).map_err(|_| BearerError::Invalid);
         }
-        let token: ServiceToken = seal::open(&self.keys, text, now).map_err(|_| BearerError::Invalid)?;
+        let token: ServiceToken = self.sealer.open(text, now).map_err(|_| BearerError::Invalid)?;
         trace::names_client(&token.client);
         if now >= token.access.expires { Err(invalid("token_expired")) } else { Ok(token.access) }
     }

@@ -1,69 +1,18 @@
-//! The state of a login in the browser: short-lived sealed values, valid only at the public URL that sealed them (two servers may
-//! share a key file), and the cookie that binds them to the browser in which the login started. Nothing is stored: the sealed value
-//! carries the hash of the cookie.
+//! The state of a login in the browser: the cookie that binds sealed values to the browser in which the login started. Nothing is
+//! stored: the sealed value carries the hash of the cookie.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::server_clock::ServerClock;
-use super::spent_logins::SpentLogins;
-use crate::base::clock::Timestamp;
+use super::sealer::Sealer;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::limits;
-use crate::base::random::Random;
 use crate::base::secret::Secret;
-use crate::http::{Form, Head, PublicUrl, Request, Response};
-use crate::seal::{self, Keyring, Sealed};
+use crate::http::{Form, Head, Request, Response};
 
-/// Seals and opens the stages of logins, and remembers ended logins.
-pub(super) struct LoginSealer {
-    pub(super) url: PublicUrl,
-    pub(super) keys: Arc<Keyring>,
-    pub(super) random: Arc<dyn Random>,
-    pub(super) clock: Arc<ServerClock>,
-    pub(super) spent: SpentLogins,
-}
-
-/// A value that is sealed for a few minutes.
-pub(super) trait ShortLived: Serialize + DeserializeOwned {
-    /// As [`Sealed::PREFIX`].
-    const PREFIX: &'static str;
-}
-
-#[derive(Serialize, Deserialize)]
-struct Issued<T> {
-    #[serde(rename = "v")]
-    value: T,
-    #[serde(rename = "i")]
-    issuer: String,
-    #[serde(rename = "e")]
-    expires: Timestamp,
-}
-
-impl<T: ShortLived> Sealed for Issued<T> {
-    const PREFIX: &'static str = T::PREFIX;
-    fn expires(&self) -> Option<Timestamp> {
-        Some(self.expires)
-    }
-}
-
-impl LoginSealer {
-    /// Seals a value that opens here until `expires`.
-    pub(super) fn seal<T: ShortLived>(&self, value: T, expires: Timestamp) -> String {
-        let issuer = self.url.to_string();
-        seal::seal(&self.keys, &Issued { value, issuer, expires }, &*self.random)
-    }
-
-    /// Opens a value that [`LoginSealer::seal`] sealed at this issuer; `None` for anything else.
-    pub(super) fn open<T: ShortLived>(&self, text: &str, now: Timestamp) -> Option<T> {
-        let issued = seal::open::<Issued<T>>(&self.keys, text, now).ok()?;
-        (issued.issuer == self.url.to_string()).then_some(issued.value)
-    }
-
+impl Sealer {
     /// The redirect URI of logins at GitHub.
     pub(super) fn callback_url(&self) -> String {
         self.url.join("/auth/callback")
@@ -101,7 +50,7 @@ pub(super) fn read_query(head: &Head, repeatable: &[&str]) -> Result<Form, Probl
     read_form(head.query.as_deref().unwrap_or_default().as_bytes(), repeatable)
 }
 
-impl LoginSealer {
+impl Sealer {
     /// C3: the form of one of our own pages: of the right type, and from our origin if the browser names one.
     pub(super) fn own_form(&self, request: &Request) -> Result<Form, Problem> {
         let head = &request.head;

@@ -7,33 +7,31 @@ use std::sync::Arc;
 use super::account;
 use super::account_page::SignIn;
 use super::authorization::{AuthorizationRequest, AuthorizeError};
-use super::browser::{BrowserBinding, LoginSealer, read_query};
+use super::browser::{BrowserBinding, read_query};
 use super::issued::AuthorizationCode;
 use super::live_grants::LiveGrants;
 use super::login::{GitHubLogin, Purpose, is_marked_account};
 use super::login_quota::LoginQuota;
-use super::page::Pages;
 use super::policy::{Rules, memberships};
 use super::problem::Problem;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::resource::{ProtectedResource, Resources, see_other};
+use super::sealer::Sealer;
+use super::spent_logins::SpentLogins;
 use super::upstream::{TokenUse, Upstreams};
 use crate::audit;
-use crate::base::clock::Clock;
 use crate::base::identity::{GrantId, Subject, UserId};
 use crate::base::membership::Memberships;
 use crate::base::secret::Secret;
 use crate::base::{limits, log, trace};
 use crate::http::{Form, Head, Response};
-use crate::seal;
 use crate::store::{self, Grant, GrantClient, Stage};
 
 /// `/auth/callback`
 pub struct CallbackEndpoint {
     pub(super) resources: Arc<Resources>,
-    /// The pages of no server in particular.
-    pub(super) pages: Pages,
-    pub(super) logins: Arc<LoginSealer>,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) spent: Arc<SpentLogins>,
     pub(super) provider: Arc<dyn IdentityProvider>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
@@ -71,10 +69,10 @@ impl CallbackEndpoint {
     pub fn get(&self, head: &Head) -> Response {
         let query = match self.read(head) {
             Ok(query) => query,
-            Err(problem) => return self.pages.problem(problem),
+            Err(problem) => return self.resources.pages.problem(problem),
         };
         let state = query.value("state").unwrap_or_default();
-        let login = GitHubLogin::open(&self.logins, state, self.logins.clock.now());
+        let login = GitHubLogin::open(&self.sealer, state, self.sealer.clock.now());
         let is_account = match &login {
             Some(login) => matches!(login.purpose, Purpose::Account),
             // Anybody can write the mark, but this login fails in any case: it chooses the page only.
@@ -82,12 +80,16 @@ impl CallbackEndpoint {
         };
         let outcome = login.ok_or(Problem::LoginExpired).and_then(|login| self.finish(head, &query, &login));
         outcome.unwrap_or_else(|problem| {
-            if is_account { self.pages.sign_in(SignIn::Again(problem)) } else { self.pages.problem(problem) }
+            if is_account {
+                self.resources.pages.sign_in(SignIn::Again(problem))
+            } else {
+                self.resources.pages.problem(problem)
+            }
         })
     }
 
     fn read(&self, head: &Head) -> Result<Form, Problem> {
-        self.logins.clock.check()?;
+        self.sealer.check_clock()?;
         let query = read_query(head, &[])?;
         // G2: GitHub names itself since 2026; older GitHub Enterprise Servers do not.
         if query.value("iss").is_some_and(|issuer| issuer != self.provider.issuer()) {
@@ -110,26 +112,26 @@ impl CallbackEndpoint {
             Purpose::Account => None,
         };
         // C4: the state and the cookie of the same login, or GitHub is not asked anything.
-        self.logins.check_browser(head, &login.browser)?;
+        self.sealer.check_browser(head, &login.browser)?;
         let (code, peer) = (code_of(query), head.peer);
         // An ended login must not wait for a place: it could be sent any number of times at no cost, and hold up others. Which of
         // several concurrent callbacks ends a login is decided below.
-        if self.logins.spent.has_ended(login.browser.hash()) {
+        if self.spent.has_ended(login.browser.hash()) {
             return Err(Problem::AlreadyAnswered);
         }
         // A login is spent only once it has its place: a person who finds none reloads the page. The place is kept until this
         // function returns. An error from GitHub needs none, because GitHub is not asked about it.
-        let now = self.logins.clock.monotonic();
+        let now = self.sealer.clock.monotonic();
         let _place = match &code {
             Ok(_) => Some(self.quota.place(peer, now)?),
             Err(_) => None,
         };
         // C4: a login ends once. Without this, one consent would allow any number of calls to GitHub, and as many grants. C10: a login
         // that was denied in another tab meanwhile is refused here.
-        self.logins.spent.end(login.browser.hash(), peer, now)?;
+        self.spent.end(login.browser.hash(), peer, now)?;
         let outcome = code.and_then(|code| self.ask_github(login, goal, (code, peer)));
         let response = outcome.unwrap_or_else(|error| self.refuse(goal, error, peer));
-        Ok(self.logins.end_login(response, &login.browser))
+        Ok(self.sealer.end_login(response, &login.browser))
     }
 
     fn ask_github(
@@ -138,8 +140,8 @@ impl CallbackEndpoint {
         goal: Goal<'_>,
         (code, peer): (&str, Option<IpAddr>),
     ) -> Result<Response, LoginError> {
-        self.quota.count(self.logins.clock.monotonic());
-        let redirect_uri = &self.logins.callback_url();
+        self.quota.count(self.sealer.clock.monotonic());
+        let redirect_uri = &self.sealer.callback_url();
         let token =
             self.provider.redeem(&Redemption { code, code_verifier: &login.verifier(), redirect_uri })?;
         match goal {
@@ -172,7 +174,7 @@ impl CallbackEndpoint {
             self.provider.discard(&token.access);
         }
         let (user, code) = admitted?;
-        self.quota.charge(Some(user), peer, self.logins.clock.monotonic());
+        self.quota.charge(Some(user), peer, self.sealer.clock.monotonic());
         let to = &request.return_to;
         let parameters = [("code", Some(code.as_str())), ("state", to.state.as_deref())];
         Ok(see_other(resource.answer_location(&to.redirect_uri, &parameters)))
@@ -204,7 +206,7 @@ impl CallbackEndpoint {
             }
             Err(error) => return Err(error.into()),
         };
-        let secret = Secret::new(self.logins.random.bytes());
+        let secret = Secret::new(self.sealer.random.bytes());
         let grant = Grant { memberships, ..self.new_grant(request, &identity, &secret, kept) };
         // C4: of servers that share the table, one ends the login. Written for a person whom GitHub has named and the policy admits.
         if !self.grants.table.spend_login(browser.hash())? {
@@ -228,7 +230,7 @@ impl CallbackEndpoint {
             secret,
             expires: grant.expires,
         };
-        Ok((identity.user, seal::seal(&self.logins.keys, &code, &*self.logins.random)))
+        Ok((identity.user, self.sealer.seal(&code)))
     }
 
     fn new_grant(
@@ -238,8 +240,8 @@ impl CallbackEndpoint {
         secret: &Secret<[u8; 32]>,
         kept: Option<(ProviderToken, TokenUse)>,
     ) -> Grant {
-        let now = self.logins.clock.now();
-        let id = GrantId(self.logins.random.bytes());
+        let now = self.sealer.clock.now();
+        let id = GrantId(self.sealer.random.bytes());
         let to = &request.return_to;
         Grant {
             id,
@@ -290,13 +292,13 @@ impl CallbackEndpoint {
         let identity = identity?;
         // Everybody with an account at GitHub can get here, so a person without grants is charged like one who is not admitted.
         let has_grants = self.grants.table.of_user(identity.user).is_ok_and(|grants| !grants.is_empty());
-        self.quota.charge(has_grants.then_some(identity.user), peer, self.logins.clock.monotonic());
-        Ok(account::sign_in(&self.logins, identity))
+        self.quota.charge(has_grants.then_some(identity.user), peer, self.sealer.clock.monotonic());
+        Ok(account::sign_in(&self.sealer, identity))
     }
 
     /// Answers a failed login, and charges its sender if the failure could be brought about on purpose.
     fn refuse(&self, goal: Goal<'_>, error: LoginError, peer: Option<IpAddr>) -> Response {
-        let now = self.logins.clock.monotonic();
+        let now = self.sealer.clock.monotonic();
         if let LoginError::Other(Problem::GitHub(error)) = error {
             self.quota.failed(error, peer, now);
         }
@@ -314,10 +316,10 @@ impl CallbackEndpoint {
                 }
                 resource.problem_page(&request.return_to, problem)
             }
-            (None, LoginError::Other(problem)) => self.pages.sign_in(SignIn::Again(problem)),
+            (None, LoginError::Other(problem)) => self.resources.pages.sign_in(SignIn::Again(problem)),
             // Everybody may see their account page: no policy was asked.
             (None, LoginError::Cancelled | LoginError::NotAllowed(..)) => {
-                see_other(self.logins.account_url())
+                see_other(self.sealer.account_url())
             }
         }
     }

@@ -12,21 +12,19 @@ use super::clients::Clients;
 use super::live_grants::LiveGrants;
 use super::problem::Problem;
 use super::resource::ProtectedResource;
+use super::sealer::Sealer;
 use super::token_error::TokenError;
-use crate::base::clock::Clock;
 use crate::base::identity::ClientFingerprint;
 use crate::base::secret::Secret;
 use crate::base::trace;
 use crate::http;
-use crate::seal::{self, Keyring};
 
 /// Finds the client that a request names.
 pub struct ClientRegistry {
     pub(super) sources: Clients,
-    pub(super) keys: Arc<Keyring>,
+    pub(super) sealer: Arc<Sealer>,
     /// Knows which clients are denied.
     pub(super) grants: Arc<LiveGrants>,
-    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl ClientRegistry {
@@ -57,7 +55,7 @@ impl ClientRegistry {
 
     /// The client that registered with this server and got this id.
     fn registered(&self, client_id: &str, resource: &ProtectedResource) -> Option<Client> {
-        let client: Client = seal::open(&self.keys, client_id, self.clock.now()).ok()?;
+        let client: Client = self.sealer.open(client_id, self.sealer.clock.now()).ok()?;
         (client.server == resource.name).then_some(client)
     }
 
@@ -86,7 +84,7 @@ impl ClientRegistry {
         let invalid = TokenError::InvalidClient { basic: presented.basic };
         // The secret is computed and compared for every id, so that an unknown client costs what a wrong secret does.
         let sent = presented.secret.as_ref().map_or("", |secret| secret.expose().as_str());
-        let derived = client::secrets(&self.keys, &presented.id)
+        let derived = client::secrets(&self.sealer.keys, &presented.id)
             .fold(false, |found, secret| found | secret.matches(sent.as_bytes()));
         let matches = match self.sources.configured.get(&presented.id) {
             Some(client) => client.secret.as_ref().is_some_and(|secret| secret.matches(sent.as_bytes())),

@@ -20,7 +20,7 @@ fn nothing_is_issued_while_the_clock_is_a_day_behind_the_table() {
     let callback = request("GET", &callback).with("Cookie", &browser.cookies.join("; "));
     let now = fixture.clock.now();
     fixture.restart(|parts| parts.newest = now.plus(limits::CLOCK_BEHIND));
-    assert!(!fixture.server.token.clock.is_behind());
+    assert!(!fixture.server.token.sealer.is_behind());
     fixture.restart(|parts| parts.newest = now.plus(limits::CLOCK_BEHIND + Duration::from_secs(1)));
     for response in [
         fixture.server.callback.get(&callback.head),
@@ -36,7 +36,7 @@ fn nothing_is_issued_while_the_clock_is_a_day_behind_the_table() {
     assert_eq!(fixture.server.callback.get(&callback.head).status(), 303);
     // It is not, for as long as that can be waited for.
     fixture.clock.go_back(Duration::from_secs(2));
-    assert!(fixture.server.token.clock.is_behind());
+    assert!(fixture.server.token.sealer.is_behind());
     fixture.restart(|parts| parts.newest = now.plus(limits::GRANT_LIFETIME));
     fixture.clock.advance(limits::CLOCK_WAIT);
     assert_eq!(error(&fixture.server.token.post(&fixture.resource, &request("POST", "/token"))).0, 400);

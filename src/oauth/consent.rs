@@ -8,14 +8,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::authorization::AuthorizeError;
-use super::browser::LoginSealer;
 use super::live_grants::LiveGrants;
 use super::log_stranger;
 use super::login::PendingAuthorization;
 use super::problem::Problem;
 use super::provider::IdentityProvider;
 use super::resource::ProtectedResource;
-use crate::base::clock::{Clock, Timestamp};
+use super::sealer::Sealer;
+use super::spent_logins::SpentLogins;
+use crate::base::clock::Timestamp;
 use crate::base::rate::RateLimit;
 use crate::base::throttle::Throttle;
 use crate::base::trace;
@@ -23,7 +24,8 @@ use crate::http::{Request, Response};
 
 /// `/consent`
 pub struct ConsentEndpoint {
-    pub(super) logins: Arc<LoginSealer>,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) spent: Arc<SpentLogins>,
     pub(super) grants: Arc<LiveGrants>,
     /// Makes the URL of its login page; it is not asked anything here.
     pub(super) provider: Arc<dyn IdentityProvider>,
@@ -39,23 +41,24 @@ impl ConsentEndpoint {
     }
 
     fn try_post(&self, resource: &ProtectedResource, request: &Request) -> Result<Response, Problem> {
-        self.logins.clock.check()?;
-        let form = self.logins.own_form(request)?;
+        self.sealer.check_clock()?;
+        let form = self.sealer.own_form(request)?;
         // Read once, before it is checked whether the login has ended: a state made here expires before the end is forgotten.
-        let now = self.logins.clock.now();
+        let now = self.sealer.clock.now();
         let sealed = form.value("pending").unwrap_or_default();
-        let pending: PendingAuthorization = self.logins.open(sealed, now).ok_or(Problem::LoginExpired)?;
+        let pending: PendingAuthorization =
+            self.sealer.open_here(sealed, now).ok_or(Problem::LoginExpired)?;
         if *pending.request.resource != *resource.uri {
             return Err(Problem::ForeignForm); // the page of another server here
         }
         trace::names_client(&pending.request.client);
-        self.logins.check_browser(&request.head, &pending.browser)?;
+        self.sealer.check_browser(&request.head, &pending.browser)?;
         let approved = match form.value("decision") {
             Some("approve") => true,
             Some("deny") => false,
             Some(_) | None => return Err(Problem::Unreadable),
         };
-        if self.logins.spent.has_ended(pending.browser.hash()) {
+        if self.spent.has_ended(pending.browser.hash()) {
             return Err(Problem::AlreadyAnswered);
         }
         let peer = request.head.peer;
@@ -75,13 +78,13 @@ impl ConsentEndpoint {
         peer: Option<IpAddr>,
     ) -> Result<Response, Problem> {
         let PendingAuthorization { request, browser } = pending;
-        let now = self.logins.clock.monotonic();
+        let now = self.sealer.clock.monotonic();
         if self.answers.spend(peer, now).is_ok() {
-            self.logins.spent.end(browser.hash(), peer, now)?;
+            self.spent.end(browser.hash(), peer, now)?;
             log_stranger(&self.log_limit, now, "consent.denied", &request.client);
         }
         let response = resource.refuse(&request.return_to, AuthorizeError::Denied);
-        Ok(self.logins.end_login(response, browser))
+        Ok(self.sealer.end_login(response, browser))
     }
 
     /// C4: the state for GitHub is made after the person's yes, never before.
@@ -92,13 +95,13 @@ impl ConsentEndpoint {
         (peer, begun): (Option<IpAddr>, Timestamp),
     ) -> Response {
         let PendingAuthorization { request, .. } = &pending;
-        let now = self.logins.clock.monotonic();
+        let now = self.sealer.clock.monotonic();
         if let Err(too_many) = self.answers.spend(peer, now) {
             return resource.problem_page(&request.return_to, Problem::TooMany(too_many));
         }
         log_stranger(&self.log_limit, now, "consent.given", &request.client);
-        let login = pending.approve(&*self.logins.random);
-        login.see_github(&self.logins, &*self.provider, &resource.provider_scope(&self.grants.rules()), begun)
+        let login = pending.approve(&*self.sealer.random);
+        login.see_github(&self.sealer, &*self.provider, &resource.provider_scope(&self.grants.rules()), begun)
     }
 }
 

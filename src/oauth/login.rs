@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::authorization::AuthorizationRequest;
-use super::browser::{BrowserBinding, LoginSealer, ShortLived};
+use super::browser::BrowserBinding;
 use super::provider::{IdentityProvider, LoginRequest};
 use super::resource::see_other;
+use super::sealer::{Sealer, ShortLived};
 use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, sha256};
 use crate::base::limits;
@@ -81,7 +82,7 @@ impl GitHubLogin {
     /// Sends the browser to GitHub, with PKCE (G1). `begun` is a time at which the login had not ended; its lifetime starts there.
     pub(super) fn see_github(
         self,
-        logins: &LoginSealer,
+        sealer: &Sealer,
         provider: &dyn IdentityProvider,
         scope: &str,
         begun: Timestamp,
@@ -91,18 +92,18 @@ impl GitHubLogin {
             Purpose::Authorize(_) => "",
             Purpose::Account => ACCOUNT_MARK,
         };
-        let state = format!("{mark}{}", logins.seal(self, begun.plus(limits::LOGIN_LIFETIME)));
+        let state = format!("{mark}{}", sealer.seal_here(self, begun.plus(limits::LOGIN_LIFETIME)));
         see_other(provider.authorize_url(&LoginRequest {
             state: &state,
             code_challenge: &code_challenge,
-            redirect_uri: &logins.callback_url(),
+            redirect_uri: &sealer.callback_url(),
             scope,
         }))
     }
 
     /// Opens the state of a callback.
-    pub(super) fn open(logins: &LoginSealer, state: &str, now: Timestamp) -> Option<GitHubLogin> {
-        logins.open(state.strip_prefix(ACCOUNT_MARK).unwrap_or(state), now)
+    pub(super) fn open(sealer: &Sealer, state: &str, now: Timestamp) -> Option<GitHubLogin> {
+        sealer.open_here(state.strip_prefix(ACCOUNT_MARK).unwrap_or(state), now)
     }
 }
 

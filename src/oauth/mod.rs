@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{ClientFingerprint, GrantId};
+use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::base::rate::RateLimit;
@@ -61,7 +62,7 @@ mod register;
 mod resource;
 mod revoke;
 mod schemes;
-mod server_clock;
+mod sealer;
 mod service_token;
 mod spent_logins;
 mod token;
@@ -81,7 +82,6 @@ use account::AccountEndpoint;
 use authorize::AuthorizeEndpoint;
 use bearer::BearerCheck;
 pub use bearer::token_of;
-use browser::LoginSealer;
 use callback::CallbackEndpoint;
 pub use client::Client;
 use client_registry::ClientRegistry;
@@ -100,7 +100,7 @@ use register::RegistrationEndpoint;
 use resource::Resources;
 pub use resource::{Endpoint, ProtectedResource};
 pub use schemes::RedirectSchemes;
-use server_clock::ServerClock;
+use sealer::Sealer;
 pub use service_token::{AddedToken, TokenOrder};
 use spent_logins::SpentLogins;
 use token::TokenEndpoint;
@@ -136,8 +136,6 @@ pub struct Parts {
 
 /// The endpoints. Requests to those that each server has come with its resource.
 pub struct AuthorizationServer {
-    /// The pages of no server in particular.
-    pages: Pages,
     resources: Arc<Resources>,
     /// `/.well-known/…`
     pub metadata: MetadataEndpoint,
@@ -162,56 +160,49 @@ pub struct AuthorizationServer {
 impl AuthorizationServer {
     /// Builds the endpoints.
     pub fn new(parts: Parts) -> AuthorizationServer {
-        let Parts { public_url, keys, provider, clients, random, .. } = parts;
-        let server_clock = Arc::new(ServerClock::new(parts.clock, parts.newest));
-        let clock: Arc<dyn Clock> = server_clock.clone();
-        let pages = match parts.resources.as_slice() {
+        let Parts { public_url, resources, provider, clients, clock, .. } = parts;
+        let pages = match resources.as_slice() {
             [only] if only.name.is_none() => only.pages.clone(),
             _ => Pages::new("mcp", public_url.authority(), Vec::new()).at(public_url.path(), ""),
         };
-        let resources = Arc::new(Resources::new(parts.resources));
+        let resources = Arc::new(Resources { current: Mutex::new(resources), pages });
         let (hour, ten_minutes) = (Duration::from_secs(3600), Duration::from_secs(600));
         let registrations = u32::try_from(parts.registrations_per_hour).unwrap_or(u32::MAX);
         let grants = Arc::new(LiveGrants::new(parts.grants, clock.clone(), parts.rules, parts.grant_ended));
-        let clients = Arc::new(ClientRegistry {
-            sources: clients,
-            keys: keys.clone(),
-            grants: grants.clone(),
-            clock: clock.clone(),
+        let sealer = Arc::new(Sealer {
+            url: public_url,
+            keys: parts.keys,
+            random: parts.random,
+            started: clock.monotonic(),
+            clock,
+            newest: parts.newest,
         });
+        let clients =
+            Arc::new(ClientRegistry { sources: clients, sealer: sealer.clone(), grants: grants.clone() });
         let upstreams = Arc::new(Upstreams {
-            keys: keys.clone(),
+            sealer: sealer.clone(),
             grants: grants.clone(),
             provider: provider.clone(),
-            clock: clock.clone(),
-            random: random.clone(),
             // The places limit how many wait for one.
             refresh_locks: Arc::new(Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX))),
             places: Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS)),
         });
-        let logins = Arc::new(LoginSealer {
-            url: public_url,
-            keys: keys.clone(),
-            random: random.clone(),
-            clock: server_clock.clone(),
-            spent: SpentLogins::default(),
-        });
+        let spent = Arc::new(SpentLogins::default());
         AuthorizationServer {
             metadata: MetadataEndpoint { clients: clients.clone() },
             register: RegistrationEndpoint {
                 clients: clients.clone(),
-                random: random.clone(),
-                clock: clock.clone(),
                 limit: RateLimit::new(registrations, hour),
                 log_limit: Throttle::new(limits::LOG_STRANGERS_PER_SECOND),
             },
             authorize: AuthorizeEndpoint {
                 clients: clients.clone(),
-                logins: logins.clone(),
+                sealer: sealer.clone(),
                 grants: grants.clone(),
             },
             consent: ConsentEndpoint {
-                logins: logins.clone(),
+                sealer: sealer.clone(),
+                spent: spent.clone(),
                 grants: grants.clone(),
                 provider: provider.clone(),
                 answers: RateLimit::new(limits::LOGINS, ten_minutes),
@@ -219,8 +210,8 @@ impl AuthorizationServer {
             },
             callback: CallbackEndpoint {
                 resources: resources.clone(),
-                pages: pages.clone(),
-                logins: logins.clone(),
+                sealer: sealer.clone(),
+                spent,
                 provider: provider.clone(),
                 grants: grants.clone(),
                 upstreams: upstreams.clone(),
@@ -228,25 +219,21 @@ impl AuthorizationServer {
             },
             account: AccountEndpoint {
                 resources: resources.clone(),
-                pages: pages.clone(),
-                logins,
+                sealer: sealer.clone(),
                 provider: provider.clone(),
                 grants: grants.clone(),
                 sign_ins: RateLimit::new(limits::SIGN_INS, ten_minutes),
             },
             token: TokenEndpoint {
                 clients,
-                keys: keys.clone(),
-                random,
+                sealer: sealer.clone(),
                 grants: grants.clone(),
                 upstreams: upstreams.clone(),
                 provider,
-                clock: server_clock,
                 failures: RateLimit::new(limits::TOKEN_FAILURES, ten_minutes),
             },
-            bearer: BearerCheck { keys, grants: grants.clone(), upstreams, clock },
+            bearer: BearerCheck { sealer, grants: grants.clone(), upstreams },
             grants,
-            pages,
             resources,
         }
     }
@@ -264,7 +251,7 @@ impl AuthorizationServer {
 
     /// The page for a person who opens the URL below which several servers are. It names none of them.
     pub fn home(&self) -> Response {
-        self.pages.home_of_all()
+        self.resources.pages.home_of_all()
     }
 }
 

@@ -13,14 +13,12 @@ use super::clients::Registration;
 use super::log_stranger;
 use super::redirect::{RedirectUri, Registrant};
 use super::resource::ProtectedResource;
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Timestamp;
 use crate::base::identity::ClientFingerprint;
 use crate::base::limits;
-use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::throttle::Throttle;
 use crate::http::{self, Response};
-use crate::seal;
 
 #[cfg(test)]
 mod tests;
@@ -51,8 +49,6 @@ struct RegistrationAnswer<'a> {
 /// `/register`
 pub struct RegistrationEndpoint {
     pub(super) clients: Arc<ClientRegistry>,
-    pub(super) random: Arc<dyn Random>,
-    pub(super) clock: Arc<dyn Clock>,
     /// Registrations of one sender.
     pub(super) limit: RateLimit,
     pub(super) log_limit: Throttle,
@@ -75,7 +71,7 @@ impl RegistrationEndpoint {
             Ok(client) => client,
             Err(error) => return answer::error(400, error.code(), error.description()),
         };
-        match self.limit.spend(request.head.peer, self.clock.monotonic()) {
+        match self.limit.spend(request.head.peer, self.clients.sealer.clock.monotonic()) {
             Ok(()) => self.registered(&client),
             Err(too_many) => answer::too_many(too_many),
         }
@@ -98,16 +94,16 @@ impl RegistrationEndpoint {
         // and learns later that a tool needs more, so it may ask for any; the person is shown which.
         client.scopes = resource.scopes.clone();
         client.server = resource.name.clone();
-        client.issued = Some(self.clock.now());
+        client.issued = Some(self.clients.sealer.clock.now());
         Ok(client)
     }
 
     fn registered(&self, client: &Client) -> Response {
-        let client_id = seal::seal(&self.clients.keys, client, &*self.random);
+        let client_id = self.clients.sealer.seal(client);
         let secret = (client.auth != AuthMethod::None)
-            .then(|| client::secrets(&self.clients.keys, &client_id).next())
+            .then(|| client::secrets(&self.clients.sealer.keys, &client_id).next())
             .flatten();
-        let now = self.clock.monotonic();
+        let now = self.clients.sealer.clock.monotonic();
         log_stranger(&self.log_limit, now, "client.registered", &ClientFingerprint::of(&client_id));
         let registration = RegistrationAnswer {
             client_id: &client_id,

@@ -48,14 +48,12 @@ pub struct ProtectedResource {
 /// The resources of one process.
 pub(super) struct Resources {
     /// Guards the list, which SIGHUP replaces.
-    current: Mutex<Vec<Arc<ProtectedResource>>>,
+    pub(super) current: Mutex<Vec<Arc<ProtectedResource>>>,
+    /// The pages of none in particular.
+    pub(super) pages: Pages,
 }
 
 impl Resources {
-    pub(super) fn new(resources: Vec<Arc<ProtectedResource>>) -> Resources {
-        Resources { current: Mutex::new(resources) }
-    }
-
     pub(super) fn replace(&self, resources: Vec<Arc<ProtectedResource>>) {
         *self.current.lock() = resources;
     }

@@ -6,11 +6,9 @@ use super::issued::{AccessToken, RefreshToken};
 use super::resource::ProtectedResource;
 use super::token::TokenEndpoint;
 use super::token_error::TokenError;
-use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId};
 use crate::base::secret::Secret;
 use crate::http::{Form, Request, Response};
-use crate::seal;
 
 impl TokenEndpoint {
     /// `POST /revoke`: ends the grant of a token.
@@ -47,11 +45,11 @@ impl TokenEndpoint {
 
     /// The grant of a token, its secret, and the client if the token says which.
     fn grant_of(&self, token: &str) -> Option<(GrantId, Secret<[u8; 32]>, Option<ClientFingerprint>)> {
-        let now = self.clock.now();
-        if let Ok(access) = seal::open::<AccessToken>(&self.keys, token, now) {
+        let now = self.sealer.clock.now();
+        if let Ok(access) = self.sealer.open::<AccessToken>(token, now) {
             return Some((access.grant, access.secret, None));
         }
-        let refresh = seal::open::<RefreshToken>(&self.keys, token, now).ok()?;
+        let refresh = self.sealer.open::<RefreshToken>(token, now).ok()?;
         Some((refresh.grant, refresh.secret, Some(refresh.client)))
     }
 }

@@ -272,7 +272,7 @@ fn a_public_url_may_have_a_path() {
         let location = browser.approve().header_value("location").unwrap().to_owned();
         assert!(location.starts_with("https://github.test/"), "{location}");
         assert_eq!(
-            fixture.server.consent.logins.callback_url(),
+            fixture.server.consent.sealer.callback_url(),
             "https://mcp.example.com/base/auth/callback"
         );
         let code = browser.callback("code=good");
@@ -294,7 +294,7 @@ fn each_path_has_its_own_cookies() {
     let name_below = |path: &str| {
         let mut fixture = fake::fixture();
         fixture.restart(|parts| fake::move_to(parts, &format!("https://mcp.example.com{path}"), &[None]));
-        fixture.server.consent.logins.cookie_name("mcp_login_")
+        fixture.server.consent.sealer.cookie_name("mcp_login_")
     };
     let names: BTreeSet<String> = ["", "/a", "/a/b", "/a.b", "/a./b", "/a../b"].map(name_below).into();
     assert_eq!(names.len(), 6, "{names:?}");

@@ -11,7 +11,6 @@ use super::bearer::BearerError;
 use super::issued::{AccessToken, ServiceToken};
 use super::resource::ProtectedResource;
 use crate::audit;
-use crate::base::clock::Clock;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, TokenName};
 use crate::base::membership::Memberships;
 use crate::base::network::Network;
@@ -50,19 +49,19 @@ impl AuthorizationServer {
     /// # Errors
     /// Advice on a value that cannot be used, or why the token cannot be stored.
     pub fn add_token(&self, order: &TokenOrder) -> Result<AddedToken, StartupError> {
-        let (subject, clock) = (Subject::Token(order.name), &self.token.clock);
+        let (subject, sealer) = (Subject::Token(order.name), &self.token.sealer);
         let (_, most_days) = limits::service_token::DAYS;
         if !(1..=most_days).contains(&order.days) {
             return Err(StartupError::unusable("--days", format!("write 1 to {most_days}")));
         }
-        if clock.is_behind() {
+        if sealer.is_behind() {
             return Err(StartupError::new(
                 "the clock is more than a day behind the newest record: set it, and try again",
             ));
         }
         let resources = self.chosen(&order.servers)?;
         let unreadable = |error: crate::store::Error| StartupError::new(error.to_string());
-        let now = clock.now();
+        let now = sealer.clock.now();
         let grants = self.grants.table.list().map_err(unreadable)?;
         if grants.iter().any(|grant| grant.subject == subject && !grant.is_over(now)) {
             return Err(StartupError::new(format!(
@@ -72,7 +71,7 @@ impl AuthorizationServer {
         }
         let uris: Vec<&str> = resources.iter().map(|resource| &*resource.uri).collect();
         let grant = Grant {
-            id: GrantId(self.token.random.bytes()),
+            id: GrantId(sealer.random.bytes()),
             revision: 0,
             subject,
             login: subject.to_string(),
@@ -115,13 +114,13 @@ impl AuthorizationServer {
             grant: grant.id,
             scopes: grant.scopes,
             resource: grant.resource,
-            secret: Secret::new(self.token.random.bytes()), // nothing is sealed with it: there is no GitHub token
+            secret: Secret::new(sealer.random.bytes()), // nothing is sealed with it: there is no GitHub token
             expires: grant.expires,
         };
         let token = ServiceToken { client: grant.client.fingerprint, access };
         let name = |resource: &ProtectedResource| resource.name().unwrap_or(order.name.as_str()).to_owned();
         Ok(AddedToken {
-            token: Secret::new(seal::seal(&self.token.keys, &token, &*self.token.random)),
+            token: Secret::new(sealer.seal(&token)),
             servers: resources.iter().map(|each| (name(each), each.uri.to_string())).collect(),
             ends: grant.expires.rfc3339(),
         })

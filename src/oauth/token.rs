@@ -14,30 +14,27 @@ use super::live_grants::{LiveGrants, log_grant};
 use super::policy::{Policy, depends_on_groups, is_named, memberships};
 use super::provider::{IdentityProvider, ProviderError};
 use super::resource::ProtectedResource;
-use super::server_clock::ServerClock;
+use super::sealer::Sealer;
 use super::token_error::{TokenError, invalid_grant};
 use super::upstream::{RefreshPlace, Upstreams};
 use crate::base::access::AccessRules;
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Timestamp;
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject};
 use crate::base::membership::Memberships;
-use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
 use crate::http::{Form, Request, Response};
-use crate::seal::{self, Keyring, SealError};
+use crate::seal::SealError;
 use crate::store::{self, Grant, Stage};
 
 /// `/token` and `/revoke`: the requests for which a client authenticates.
 pub struct TokenEndpoint {
     pub(super) clients: Arc<ClientRegistry>,
-    pub(super) keys: Arc<Keyring>,
-    pub(super) random: Arc<dyn Random>,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) provider: Arc<dyn IdentityProvider>,
-    pub(super) clock: Arc<ServerClock>,
     /// Failures of one sender.
     pub(super) failures: RateLimit,
 }
@@ -55,7 +52,7 @@ struct TokenAnswer {
 impl TokenEndpoint {
     /// `POST /token`: a pair of tokens for a code or a refresh token.
     pub fn post(&self, resource: &ProtectedResource, request: &Request) -> Response {
-        if self.clock.is_behind() {
+        if self.sealer.is_behind() {
             return TokenError::Clock.answer();
         }
         self.answer(resource, request, |client, form| {
@@ -87,7 +84,7 @@ impl TokenEndpoint {
             if matches!(error, TokenError::Unavailable | TokenError::UsedUp | TokenError::Clock) {
                 return error.answer();
             }
-            match self.failures.spend(request.head.peer, self.clock.monotonic()) {
+            match self.failures.spend(request.head.peer, self.sealer.clock.monotonic()) {
                 Ok(()) => error.answer(),
                 Err(too_many) => answer::too_many(too_many),
             }
@@ -103,8 +100,8 @@ impl TokenEndpoint {
     ) -> Result<TokenAnswer, TokenError> {
         let text = form.value("code").ok_or(TokenError::Missing("code is required"))?;
         let verifier = form.value("code_verifier").ok_or(TokenError::Missing("code_verifier is required"))?;
-        let now = self.clock.now();
-        let code: AuthorizationCode = seal::open(&self.keys, text, now).map_err(|error| match error {
+        let now = self.sealer.clock.now();
+        let code: AuthorizationCode = self.sealer.open(text, now).map_err(|error| match error {
             SealError::Expired => invalid_grant("code_expired"),
             SealError::Malformed | SealError::Forged => invalid_grant("code_unknown"),
         })?;
@@ -145,8 +142,8 @@ impl TokenEndpoint {
         form: &Form,
     ) -> Result<TokenAnswer, TokenError> {
         let text = form.value("refresh_token").ok_or(TokenError::Missing("refresh_token is required"))?;
-        let now = self.clock.now();
-        let token: RefreshToken = seal::open(&self.keys, text, now).map_err(|error| match error {
+        let now = self.sealer.clock.now();
+        let token: RefreshToken = self.sealer.open(text, now).map_err(|error| match error {
             SealError::Expired => invalid_grant("refresh_token_expired"),
             SealError::Malformed | SealError::Forged => invalid_grant("refresh_token_unknown"),
         })?;
@@ -288,7 +285,7 @@ impl TokenEndpoint {
         scopes: &Scopes,
         secret: &Secret<[u8; 32]>,
     ) -> TokenAnswer {
-        let now = self.clock.now();
+        let now = self.sealer.clock.now();
         let access_end = now.plus(limits::ACCESS_TOKEN_LIFETIME).min(grant.expires);
         let access = AccessToken {
             grant: grant.id,
@@ -307,10 +304,10 @@ impl TokenEndpoint {
         };
         log_grant(log::info, "token.issued", grant, log::Field::Generation(generation));
         TokenAnswer {
-            access_token: seal::seal(&self.keys, &access, &*self.random),
+            access_token: self.sealer.seal(&access),
             token_type: "Bearer",
             expires_in: access_end.since(now).as_secs(),
-            refresh_token: seal::seal(&self.keys, &refresh, &*self.random),
+            refresh_token: self.sealer.seal(&refresh),
             scope: scopes.to_string(),
         }
     }

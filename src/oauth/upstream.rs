@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::live_grants::{LiveGrants, log_ended};
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
-use crate::base::clock::{Clock, Timestamp};
+use super::sealer::Sealer;
+use crate::base::clock::Timestamp;
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::identity::{GrantId, Subject, UpstreamToken};
 use crate::base::quota::{Held, Quota};
-use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::{limits, log};
-use crate::seal::{Keyring, secret_text};
+use crate::seal::secret_text;
 use crate::store::{self, Grant};
 
 const CONTEXT: &[u8] = b"upstream";
@@ -73,11 +73,9 @@ impl TokenUse {
 
 /// Opens, seals and exchanges the tokens of all grants.
 pub(super) struct Upstreams {
-    pub(super) keys: Arc<Keyring>,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) grants: Arc<LiveGrants>,
     pub(super) provider: Arc<dyn IdentityProvider>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) random: Arc<dyn Random>,
     /// One request at a time exchanges the token of a grant; the others wait for the result. They are few: each is one of the
     /// calls or refreshes of its user.
     pub(super) refresh_locks: Arc<Quota<GrantId>>,
@@ -134,12 +132,12 @@ impl Upstreams {
         (token, token_use): (ProviderToken, TokenUse),
     ) -> String {
         let is_for_tools = token_use == TokenUse::KeptForTools;
-        let expires = token.expires_in.map(|lifetime| self.clock.now().plus(lifetime));
+        let expires = token.expires_in.map(|lifetime| self.sealer.clock.now().plus(lifetime));
         let record = Record { access: token.access, expires, refresh: token.refresh, is_for_tools };
         let json = serde_json::to_vec(&record).expect("a record is strings and a number");
         // The context names the one grant in which the ciphertext is valid: it cannot be moved to another.
         let context: [&[u8]; 3] = [CONTEXT, &id.0, secret.expose()];
-        base64url(&self.keys.encrypt(&context, &json, &*self.random))
+        base64url(&self.sealer.keys.encrypt(&context, &json, &*self.sealer.random))
     }
 
     /// GitHub's token of a grant for tools, exchanged first if it is about to expire; `None` if none was kept for them, or it cannot be
@@ -154,7 +152,7 @@ impl Upstreams {
         secret: &Secret<[u8; 32]>,
     ) -> Result<Option<Secret<String>>, ProviderError> {
         match self.open(grant, secret).filter(|record| record.is_for_tools) {
-            Some(record) if record.is_stale(self.clock.now()) => {
+            Some(record) if record.is_stale(self.sealer.clock.now()) => {
                 self.token_under(&self.lock(grant.id)?, secret)
             }
             record => Ok(record.map(|record| record.access)),
@@ -168,7 +166,7 @@ impl Upstreams {
 
     fn open(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Option<Record> {
         let sealed = from_base64url(grant.upstream.as_deref()?)?;
-        let json = self.keys.decrypt(&[CONTEXT, &grant.id.0, secret.expose()], &sealed)?;
+        let json = self.sealer.keys.decrypt(&[CONTEXT, &grant.id.0, secret.expose()], &sealed)?;
         serde_json::from_slice(&json).ok()
     }
 
@@ -182,7 +180,7 @@ impl Upstreams {
         // The request that held the lock before may have exchanged it.
         let grant = self.grants.table.get(id)?;
         let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
-        if !record.is_stale(self.clock.now()) {
+        if !record.is_stale(self.sealer.clock.now()) {
             return Ok(Some(record.access));
         }
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;

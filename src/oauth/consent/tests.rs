@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::clock::Clock;
 use crate::base::limits;
 use crate::oauth::fake::{self, Browser};
 
@@ -67,9 +68,9 @@ fn a_denial_counts_against_the_limit_of_logins() {
         assert!(response.header_value("set-cookie").unwrap().contains("Max-Age=0"));
         last = browser.form;
     }
-    let logins = &fixture.server.consent.logins;
-    let pending = logins.open::<PendingAuthorization>(&last, fixture.clock.now()).unwrap();
-    assert!(!logins.spent.has_ended(pending.browser.hash()));
+    let consent = &fixture.server.consent;
+    let pending = consent.sealer.open_here::<PendingAuthorization>(&last, fixture.clock.now()).unwrap();
+    assert!(!consent.spent.has_ended(pending.browser.hash()));
     assert_eq!(from_outside(&fixture).approve().status(), 429);
 }
 

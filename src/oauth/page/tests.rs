@@ -1,6 +1,7 @@
 //! Page texts, and content that must never reach a page.
 
 use super::*;
+use crate::base::lock::Mutex;
 use crate::http::append_query;
 use crate::http::fake::request;
 use crate::oauth::account_page::Listing;
@@ -50,7 +51,8 @@ fn pages() -> Pages {
 fn every_page_names_its_server_and_has_an_icon() {
     let pages = pages();
     let account = crate::oauth::account_page::SignIn::First;
-    let (grants, usable, resources) = (&[], &[], &crate::oauth::Resources::new(Vec::new()));
+    let resources = &crate::oauth::Resources { current: Mutex::default(), pages: pages.clone() };
+    let (grants, usable) = (&[], &[]);
     let listing = Listing { login: "octocat", grants, resources, usable, sealed: "sealed", notice: None };
     for response in [
         pages.problem(Problem::GitHub(ProviderError::Busy)),

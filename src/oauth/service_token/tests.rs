@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::access::{AccessRules, Who};
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{Principal, UserId};
 use crate::base::trace::{self, RequestId, Trace};
 use crate::http::fake::request;
