@@ -223,7 +223,7 @@ impl Report {
         if bridge.programs() == 0 {
             return;
         }
-        let entries = bridge.entries(config.bridge_host()).unwrap_or_default();
+        let entries = config.bridge_setup().entries().unwrap_or_default();
         for entry in &entries {
             let place = match &bridge.file {
                 Some(_) => format!("{} at /{}/mcp, ", entry.title, entry.name),
@@ -257,7 +257,7 @@ impl Report {
             self.warn(what, format!("chmod 640 {file}, or write ${{env.NAME}} for them"));
         }
         let (of_user, in_all) = bridge.most;
-        let homes = bridge.home_directories(&config.state_files().directory);
+        let homes = config.bridge_setup().home_directories();
         self.say("processes and sessions", format!("{in_all} at most, {of_user} of one person"));
         self.say("home directories", homes.display());
         if bridge.are_tried && self.faults.is_empty() {
@@ -300,7 +300,7 @@ impl Report {
     }
 
     fn trials(&mut self, config: &Config) {
-        match Bridges::try_out(&config.bridge, config.bridge_host()) {
+        match Bridges::try_out(config.bridge_setup()) {
             Err(errors) => self.faults.extend(errors.iter().map(ToString::to_string)),
             Ok(trials) => {
                 for (name, outcome) in trials {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::backend::Bridge;
+use super::entry::BridgeSetup;
 use super::instances::Instance;
 use super::launch::directory_of;
 use super::pool::{Failures, InstancePool};
-use super::setup::{BridgeHost, BridgeOptions};
 use super::trial::{self, TrialDirectory};
 use crate::base::access::ServerAccess;
 use crate::base::identity::Subject;
@@ -67,17 +67,17 @@ pub(crate) struct ServerChanges {
 type TrialOutcome = (String, Result<String, String>);
 
 impl Bridges {
-    /// Builds the bridges to the servers that `options` describe.
+    /// Builds the bridges to the servers that `setup` describes.
     ///
     /// # Errors
     /// All mistakes.
-    pub(crate) fn open(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridges, Vec<StartupError>> {
+    pub(crate) fn open(setup: BridgeSetup<'_>) -> Result<Bridges, Vec<StartupError>> {
         let bridges = Bridges {
-            directory: options.home_directories(host.state_dir),
-            pool: InstancePool::new(options.most),
+            directory: setup.home_directories(),
+            pool: InstancePool::new(setup.options.most),
             current: Mutex::default(),
         };
-        bridges.reread(options, host)?;
+        bridges.reread(setup)?;
         Ok(bridges)
     }
 
@@ -86,14 +86,10 @@ impl Bridges {
     ///
     /// # Errors
     /// All mistakes. Then nothing has changed.
-    pub(crate) fn reread(
-        &self,
-        options: &BridgeOptions,
-        host: BridgeHost<'_>,
-    ) -> Result<ServerChanges, Vec<StartupError>> {
+    pub(crate) fn reread(&self, setup: BridgeSetup<'_>) -> Result<ServerChanges, Vec<StartupError>> {
         let before = self.current.lock().clone();
         let (mut current, mut rules) = (Vec::new(), Vec::new());
-        let entries = options.entries(host)?;
+        let entries = setup.entries()?;
         let unusable = entries.iter().filter_map(|entry| entry.check_user(&self.directory).err());
         let unusable: Vec<StartupError> = unusable.collect();
         if !unusable.is_empty() {
@@ -112,9 +108,9 @@ impl Bridges {
                 None => changes.added.push(entry.name.to_string()),
             }
             let (kind, digest) = (entry.location.kind(), entry.digest);
-            let below = options.file.as_ref().map(|_| format!("/{}", entry.name));
+            let below = setup.options.file.as_ref().map(|_| format!("/{}", entry.name));
             let path = below.unwrap_or_default() + "/mcp";
-            let bridge = Arc::new(options.bridge(entry, host, &self.pool)?);
+            let bridge = Arc::new(setup.bridge(entry, &self.pool)?);
             current.push(BridgedServer { bridge, path, kind, access: Arc::default(), digest });
         }
         for (server, rules) in current.iter().zip(rules) {
@@ -188,18 +184,15 @@ impl Bridges {
         Some(ended)
     }
 
-    /// Starts each server that `options` describe once and ends it again. Returns a summary of its offers, or why it cannot be used.
+    /// Starts each server that `setup` describes once and ends it again. Returns a summary of its offers, or why it cannot be used.
     ///
     /// # Errors
     /// All mistakes.
-    pub(crate) fn try_out(
-        options: &BridgeOptions,
-        host: BridgeHost<'_>,
-    ) -> Result<Vec<TrialOutcome>, Vec<StartupError>> {
-        let homes = TrialDirectory::below(&options.home_directories(host.state_dir));
-        let mut options = options.clone();
+    pub(crate) fn try_out(setup: BridgeSetup<'_>) -> Result<Vec<TrialOutcome>, Vec<StartupError>> {
+        let homes = TrialDirectory::below(&setup.home_directories());
+        let mut options = setup.options.clone();
         options.directory = Some(homes.path.clone());
-        let bridges = Bridges::open(&options, host)?;
+        let bridges = Bridges::open(BridgeSetup { options: &options, ..setup })?;
         let trial = |server: &BridgedServer| {
             let name = server.bridge.name();
             let outcome = match server.bridge.consent().keeps_github_tokens {

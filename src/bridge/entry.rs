@@ -1,6 +1,7 @@
-//! One server behind the login as configured, on the command line or in the servers file: a program or an upstream, and how it is
-//! shared. Programs and users are looked up; nothing is started.
+//! The configuration of the bridge: the operator's options, and one server behind the login as they or the servers file describe it: a
+//! program or an upstream, and how it is shared. Programs and users are looked up; nothing is started.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,78 @@ use serde::Deserialize;
 
 use super::child_user::ChildUser;
 use super::launch::{self, RunAs};
-use super::template::{Template, Variables};
+use super::template::{self, Template, Variables};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
 use crate::base::access::AccessRules;
+use crate::base::limits;
 use crate::base::startup_error::StartupError;
 use crate::sys;
+
+/// The operator's options for a server behind the login.
+#[derive(Clone)]
+pub(crate) struct BridgeOptions {
+    /// The program and its arguments. Empty: nothing is bridged.
+    pub(crate) command: Vec<String>,
+    /// Its variables, as `NAME=VALUE`, or `NAME` to copy the server's own.
+    pub(crate) env: Vec<String>,
+    /// A server that is reached over HTTP, in place of a program.
+    pub(crate) upstream: Option<UpstreamUrl>,
+    /// Its headers, as `NAME: VALUE`.
+    pub(crate) headers: Vec<String>,
+    /// The file that describes several servers.
+    pub(crate) file: Option<PathBuf>,
+    /// The parent of the home directories; by default beside the state directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// The user that programs run as; without one, the server's.
+    pub(crate) user: Option<String>,
+    /// Limits on programs per person, and in total.
+    pub(crate) most: (usize, usize),
+    pub(crate) idle: Duration,
+    /// Whether `check` starts each server once.
+    pub(crate) are_tried: bool,
+    /// Environment variables of the server that `${env.NAME}` and `NAME` may refer to.
+    pub(super) variables: Variables,
+}
+
+impl fmt::Debug for BridgeOptions {
+    /// Variables and arguments may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeOptions").field("command", &self.command.first()).finish_non_exhaustive()
+    }
+}
+
+impl Default for BridgeOptions {
+    fn default() -> BridgeOptions {
+        BridgeOptions {
+            command: Vec::new(),
+            env: Vec::new(),
+            upstream: None,
+            headers: Vec::new(),
+            file: None,
+            directory: None,
+            user: None,
+            most: limits::bridge::PROGRAMS,
+            idle: limits::bridge::IDLE,
+            are_tried: false,
+            variables: Variables::new(),
+        }
+    }
+}
+
+/// Everything that bridges are built from: the operator's options, and the server that the bridges are part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BridgeSetup<'a> {
+    pub(crate) options: &'a BridgeOptions,
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) state_dir: &'a Path,
+    /// Certificates that are trusted besides the built-in roots.
+    pub(crate) ca_file: Option<&'a Path>,
+    /// Whether programs may run as root: true for a trial.
+    pub(crate) root_is_fine: bool,
+    /// Whether a name is reserved as the first segment of one of this server's own paths.
+    pub(crate) is_reserved: fn(&str) -> bool,
+}
 
 /// A server behind the login.
 pub(crate) struct ServerEntry {
@@ -85,21 +153,6 @@ pub(crate) enum Home {
     Shared,
 }
 
-/// The configuration that the parts of an entry depend on.
-#[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
-    /// The variables of this server's own process, for `${env.NAME}`.
-    pub(crate) variables: &'a Variables,
-    /// The user of programs that set none.
-    pub(crate) user: Option<&'a str>,
-    /// The idle time of servers that set none.
-    pub(crate) idle: Duration,
-    /// Whether programs may run as root: true for a trial.
-    pub(crate) root_is_fine: bool,
-    /// Whether a name is reserved as the first segment of one of this server's own paths.
-    pub(crate) is_reserved: fn(&str) -> bool,
-}
-
 impl ServerEntry {
     /// The templates that are filled in for each person, with their names.
     pub(crate) fn templates(&self) -> impl Iterator<Item = (&str, &Template)> {
@@ -152,17 +205,51 @@ impl Location {
     }
 }
 
-impl Surroundings<'_> {
+impl BridgeOptions {
+    /// Copies the server's environment variables, except those that configure it.
+    pub(crate) fn take_variables(&mut self, variables: &Variables) {
+        let others = variables.iter().filter(|(name, _)| !template::is_ours(name));
+        self.variables = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+    }
+
+    /// The limit on programs or sessions.
+    pub(crate) fn programs(&self) -> usize {
+        let is_used = !self.sources().is_empty() || !self.headers.is_empty();
+        if is_used { self.most.1 } else { 0 }
+    }
+
+    /// The options that describe servers.
+    pub(super) fn sources(&self) -> Vec<&'static str> {
+        let sources = [
+            ("-- COMMAND", !self.command.is_empty()),
+            ("MCP_UPSTREAM", self.upstream.is_some()),
+            ("MCP_SERVERS", self.file.is_some()),
+        ];
+        sources.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
+    }
+}
+
+impl BridgeSetup<'_> {
+    /// The parent of all home directories.
+    pub(crate) fn home_directories(&self) -> PathBuf {
+        let beside = || {
+            let mut name = self.state_dir.file_name().unwrap_or_default().to_owned();
+            name.push(".children");
+            self.state_dir.with_file_name(name)
+        };
+        self.options.directory.clone().unwrap_or_else(beside)
+    }
+
     /// The absolute path of a program.
     pub(crate) fn find_program(&self, command: &str) -> Result<PathBuf, String> {
-        launch::find(command, self.variables).ok_or_else(|| {
+        launch::find(command, &self.options.variables).ok_or_else(|| {
             format!("there is no program {command:?} that can be executed, in PATH or at this path")
         })
     }
 
     /// The user of a program with this setting, or the default.
     pub(crate) fn find_user(&self, name: Option<&str>) -> Result<Option<ChildUser>, String> {
-        let user = name.or(self.user).map(ChildUser::parse).transpose()?;
+        let user = name.or(self.options.user.as_deref()).map(ChildUser::parse).transpose()?;
         let is_root = match &user {
             None | Some(ChildUser::One(RunAs { id: 0, .. })) => sys::effective_user() == 0,
             Some(ChildUser::One(_)) => false,
@@ -184,7 +271,7 @@ impl Surroundings<'_> {
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err("it is no name for a variable".to_owned());
         }
-        let template = Template::parse(value, self.variables)?;
+        let template = Template::parse(value, &self.options.variables)?;
         Ok((name.to_owned(), template))
     }
 }

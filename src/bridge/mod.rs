@@ -42,9 +42,8 @@ mod upstream_message;
 pub(crate) use self::backend::Bridge;
 pub(crate) use self::bridges::{Bridges, ServerChanges, ServerSummary};
 pub(crate) use self::child_user::ChildUser;
-pub(crate) use self::entry::{Home, Isolation, Location, ServerEntry};
+pub(crate) use self::entry::{BridgeOptions, BridgeSetup, Home, Isolation, Location, ServerEntry};
 pub(crate) use self::guardian::serve as serve_as_guardian;
-pub(crate) use self::setup::{BridgeHost, BridgeOptions};
 pub(crate) use self::upstream::UpstreamUrl;
 
 #[cfg(test)]

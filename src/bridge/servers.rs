@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::child_user::ChildUser;
-use super::entry::{Executable, Home, Isolation, Location, ServerEntry, Surroundings};
+use super::entry::{BridgeSetup, Executable, Home, Isolation, Location, ServerEntry};
 use super::upstream::{UpstreamHeader, UpstreamUrl};
 use crate::base::access::AccessRules;
 use crate::base::encoding::sha256;
@@ -43,10 +43,7 @@ enum ServerKind {
 ///
 /// # Errors
 /// All mistakes.
-pub(super) fn read(
-    file: &Path,
-    surroundings: Surroundings<'_>,
-) -> Result<Vec<ServerEntry>, Vec<StartupError>> {
+pub(super) fn read(file: &Path, setup: BridgeSetup<'_>) -> Result<Vec<ServerEntry>, Vec<StartupError>> {
     let document: Map<String, Value> = capped::json(file)?;
     let file = file.display();
     let whole = |why: &dyn Display| StartupError::unusable(&file, why);
@@ -63,7 +60,7 @@ pub(super) fn read(
     let mut entries = Vec::new();
     for (name, members) in servers {
         let subject = format!("{file}: server {name:?}");
-        let reader = EntryReader { subject, known: Vec::new(), surroundings, mistakes: &mut mistakes };
+        let reader = EntryReader { subject, known: Vec::new(), setup, mistakes: &mut mistakes };
         entries.extend(reader.entry(name, members));
     }
     if entries.is_empty() && mistakes.is_empty() {
@@ -78,7 +75,7 @@ struct EntryReader<'a> {
     subject: String,
     /// The members that were read; any other is unknown.
     known: Vec<&'static str>,
-    surroundings: Surroundings<'a>,
+    setup: BridgeSetup<'a>,
     mistakes: &'a mut Vec<StartupError>,
 }
 
@@ -110,7 +107,7 @@ impl EntryReader<'_> {
         let disabled = self.read(members, "disabled", "true or false");
         let scopes = self.read(members, "githubScopes", "scopes of GitHub: [\"repo\", \"read:org\"]");
         let start = self.seconds(members, "startSeconds").unwrap_or(limits::bridge::START);
-        let idle = self.seconds(members, "idleSeconds").unwrap_or(self.surroundings.idle);
+        let idle = self.seconds(members, "idleSeconds").unwrap_or(self.setup.options.idle);
         let access = self.access(members);
         self.check_unknown(members);
         let rest: Map<String, Value> =
@@ -190,7 +187,7 @@ impl EntryReader<'_> {
             self.mistake("command", format!("write {COMMAND}"));
         }
         let command = self.text(members, "command", COMMAND);
-        let path = command.and_then(|command| self.keep("command", self.surroundings.find_program(&command)));
+        let path = command.and_then(|command| self.keep("command", self.setup.find_program(&command)));
         let args: Option<Vec<String>> = self.read(members, "args", "a list of texts: [\"…\", \"…\"]");
         let args = args.unwrap_or_default();
         let cwd = self.text(members, "cwd", "an absolute path").map(PathBuf::from);
@@ -199,10 +196,9 @@ impl EntryReader<'_> {
         }
         let user: Option<String> =
             self.read(members, "user", "the name or the number of a user, or a range of numbers, as a text");
-        let user = self.keep("user", self.surroundings.find_user(user.as_deref()));
+        let user = self.keep("user", self.setup.find_user(user.as_deref()));
         let home = self.read(members, "home", "\"person\" or \"shared\"").unwrap_or_default();
-        let env =
-            self.values(members, "env", |reader, name, value| reader.surroundings.variable(name, value));
+        let env = self.values(members, "env", |reader, name, value| reader.setup.variable(name, value));
         let args = args.iter().filter_map(|argument| self.plain("args", argument)).collect();
         Some(Location::Program(Executable { path: path?, args, env, cwd, user: user?, home }))
     }
@@ -215,7 +211,7 @@ impl EntryReader<'_> {
         let url = self.text(members, "url", URL);
         let url = url.and_then(|url| self.keep("url", UpstreamUrl::parse(&url)))?;
         let headers = self.values(members, "headers", |reader, name, value| {
-            UpstreamHeader::new(name, value, &url, reader.surroundings.variables)
+            UpstreamHeader::new(name, value, &url, &reader.setup.options.variables)
         });
         Some(Location::Upstream { url, headers })
     }
@@ -241,7 +237,7 @@ impl EntryReader<'_> {
             && name.bytes().next().is_some_and(starts)
             && name.bytes().all(|b| starts(b) || b == b'_' || b == b'-');
         let why = match has_form {
-            true if !(self.surroundings.is_reserved)(name) => return,
+            true if !(self.setup.is_reserved)(name) => return,
             true => "its name is a path of this server's own: choose another",
             false => {
                 "its name becomes a path: up to 32 lower-case letters, digits, - and _, a letter or digit first"

@@ -11,7 +11,7 @@ impl Report {
     pub(super) fn access(&mut self, config: &Config) {
         let servers: Vec<(String, AccessRules)> = match &config.bridge.file {
             Some(_) => {
-                let entries = config.bridge.entries(config.bridge_host()).unwrap_or_default().into_iter();
+                let entries = config.bridge_setup().entries().unwrap_or_default().into_iter();
                 entries.map(|entry| (format!("{}, ", entry.name), entry.access)).collect()
             }
             None => vec![(String::new(), config.access_rules().unwrap_or_default())],

@@ -16,7 +16,7 @@ use crate::base::encoding::sha256;
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, log};
-use crate::bridge::{BridgeHost, BridgeOptions};
+use crate::bridge::{BridgeOptions, BridgeSetup};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
 use crate::oauth::AllowRule;
@@ -159,14 +159,13 @@ pub fn arguments() -> impl Iterator<Item = OsString> {
 /// The configuration of this process, as it stands now.
 #[allow(clippy::disallowed_methods)] // this is the environment's home
 pub fn from_process(program: Program) -> Result<Invocation, Vec<StartupError>> {
-    let args = arguments().map(|arg| arg.to_string_lossy().into_owned());
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let mut env: Environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     // sd_listen_fds(3): sockets are passed to the process of this number, not to those that it starts.
     if env.get("LISTEN_PID").is_none_or(|process| *process != std::process::id().to_string()) {
         env.remove("LISTEN_FDS");
     }
-    Config::from(program, args, &env)
+    Config::from(program, arguments().map(text), &env)
 }
 
 impl Config {
@@ -218,7 +217,7 @@ impl Config {
         errors.extend(faults.into_iter().filter(|fault| !unusable.contains(&fault.subject.as_str())));
         // All mistakes at once. Without others, those in the servers are found when the bridges are made.
         if !errors.is_empty() && reads != Reads::StateFiles && config.bridge.programs() > 0 {
-            errors.extend(config.bridge.entries(config.bridge_host()).err().unwrap_or_default());
+            errors.extend(config.bridge_setup().entries().err().unwrap_or_default());
         }
         if reads == Reads::Demo {
             // Its made-up users must not become grants of the real server.
@@ -281,9 +280,10 @@ impl Config {
         AccessRules::read(&capped::json(file)?).map_err(|mistakes| mistakes.iter().map(unusable).collect())
     }
 
-    /// The server that bridges are part of.
-    pub fn bridge_host(&self) -> BridgeHost<'_> {
-        BridgeHost {
+    /// Everything that bridges are built from.
+    pub fn bridge_setup(&self) -> BridgeSetup<'_> {
+        BridgeSetup {
+            options: &self.bridge,
             name: self.program.name,
             version: self.program.version,
             state_dir: &self.state_dir,

@@ -134,7 +134,7 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'
         let servers = vec![NamedBackend { name: None, backend, access }];
         return Some(Outside { trust, servers, bridges: None, github });
     }
-    let bridges = Bridges::open(&config.bridge, config.bridge_host());
+    let bridges = Bridges::open(config.bridge_setup());
     let bridges = Arc::new(bridges.map_err(|faults| errors.extend(faults)).ok()?);
     let mut servers = named(&bridges, config);
     if let (None, [server]) = (&config.bridge.file, servers.as_mut_slice()) {

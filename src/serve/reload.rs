@@ -12,7 +12,7 @@ impl Server {
     /// Reads the servers file again, if there is one, and serves what it says now; a file with mistakes changes nothing.
     pub fn reload_servers(&self, config: &Config) {
         let (Some(bridges), Some(file)) = (&self.bridges, &config.bridge.file) else { return };
-        match bridges.reread(&config.bridge, config.bridge_host()) {
+        match bridges.reread(config.bridge_setup()) {
             Ok(ServerChanges { added, changed, removed }) => {
                 self.app.replace_servers(self.endpoints.of(named(bridges, config)));
                 let path = file.display().to_string();

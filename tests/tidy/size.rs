@@ -23,7 +23,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 64),
         ],
     ),
-    ("the bridge", &[("bridge", 4977)]),
+    ("the bridge", &[("bridge", 4949)]),
     ("ring 3, MCP", &[("mcp", 4816)]),
     (
         "ring 4, shell",

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::base::identity::fake::subject;
 use crate::bridge::child_user::ChildUser;
+use crate::bridge::entry::BridgeOptions;
 use crate::bridge::template::Variables;
 
 struct Trial {
@@ -15,8 +16,8 @@ impl Trial {
         let root = std::env::temp_dir().join(format!("mcp-bridges-test-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root); // left by a run whose process had the same id
         fs::create_dir_all(&root).unwrap();
-        let mut options = BridgeOptions::default();
-        options.file = Some(root.join("servers.json"));
+        let file = Some(root.join("servers.json"));
+        let mut options = BridgeOptions { file, ..BridgeOptions::default() };
         options.take_variables(&Variables::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]));
         Trial { root, options }
     }
@@ -26,8 +27,9 @@ impl Trial {
         fs::write(self.root.join("servers.json"), format!("{{\"mcpServers\":{{{servers}}}}}")).unwrap();
     }
 
-    fn host(&self) -> BridgeHost<'_> {
-        BridgeHost {
+    fn setup(&self) -> BridgeSetup<'_> {
+        BridgeSetup {
+            options: &self.options,
             name: "n",
             version: "1",
             state_dir: &self.root,
@@ -38,7 +40,7 @@ impl Trial {
     }
 
     fn open(&self) -> Bridges {
-        Bridges::open(&self.options, self.host()).unwrap()
+        Bridges::open(self.setup()).unwrap()
     }
 }
 
@@ -63,16 +65,16 @@ fn a_changed_file_replaces_what_has_changed() {
             [added, changed, removed].map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         ServerChanges { added, changed, removed }
     };
-    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), changes(&[], &[], &[]));
+    assert_eq!(bridges.reread(trial.setup()).unwrap(), changes(&[], &[], &[]));
     trial.write(
         r#""b":{"command":"sh", "args":["x"]},"c":{ "url": "http://127.0.0.1:1/" },"d":{"command":"sh"}"#,
     );
-    assert_eq!(bridges.reread(&trial.options, trial.host()).unwrap(), changes(&["d"], &["b"], &["a"]));
+    assert_eq!(bridges.reread(trial.setup()).unwrap(), changes(&["d"], &["b"], &["a"]));
     let after = bridges.all();
     assert_eq!(after.iter().map(|bridge| bridge.name()).collect::<Vec<_>>(), ["b", "c", "d"]);
     assert!(!Arc::ptr_eq(&before[1], &after[0]) && Arc::ptr_eq(&before[2], &after[1]));
     trial.write(r#""b":{"command":"no-such-program"}"#);
-    assert!(bridges.reread(&trial.options, trial.host()).is_err());
+    assert!(bridges.reread(trial.setup()).is_err());
     assert_eq!(bridges.all().len(), 3);
 }
 
@@ -109,8 +111,8 @@ fn a_trial_leaves_nothing_behind() {
     let trial = Trial::new("trial");
     trial.write(r#""a":{"command":"sh","args":["-c","touch here; pwd >&2; exit 3"]},"b":{"command":"sh","home":"shared","args":["-c","exit 3"]}"#);
     let state_dir = trial.root.join("not/there/state");
-    let host = BridgeHost { state_dir: &state_dir, ..trial.host() };
-    for (_, outcome) in Bridges::try_out(&trial.options, host).unwrap() {
+    let setup = BridgeSetup { state_dir: &state_dir, ..trial.setup() };
+    for (_, outcome) in Bridges::try_out(setup).unwrap() {
         assert!(outcome.unwrap_err().contains("exit status 3"));
     }
     let left: Vec<_> = fs::read_dir(&trial.root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -144,7 +146,7 @@ fn a_user_who_cannot_reach_the_home_directories_is_refused() {
     trial.write(r#""a":{"command":"sh","user":"65534"},"b":{"command":"sh"}"#);
     let open = |mode: u32, trial: &Trial| {
         fs::set_permissions(&trial.root, fs::Permissions::from_mode(mode)).unwrap();
-        Bridges::open(&trial.options, trial.host()).map(|_| ())
+        Bridges::open(trial.setup()).map(|_| ())
     };
     trial.options.directory = Some(trial.root.join("children"));
     let errors = open(0o700, &trial).unwrap_err();

@@ -5,14 +5,22 @@ use super::*;
 use crate::base::identity::Principal;
 use crate::base::identity::fake::principal;
 use crate::base::secret::Secret;
+use crate::bridge::entry::BridgeOptions;
 use crate::bridge::template::Template;
 
 fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
     let variables = [("PATH", "/usr/bin:/bin"), ("FILES_KEY", "k1"), ("MCP_STATE_DIR", "/canary")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let (idle, is_reserved) = (Duration::from_secs(600), |name: &str| ["mcp", "token"].contains(&name));
-    let surroundings =
-        Surroundings { variables: &variables, user: None, idle, root_is_fine: true, is_reserved };
+    let options = BridgeOptions { variables, ..BridgeOptions::default() };
+    let setup = BridgeSetup {
+        options: &options,
+        name: "n",
+        version: "1",
+        state_dir: Path::new("/nonexistent/state"),
+        ca_file: None,
+        root_is_fine: true,
+        is_reserved: |name| ["mcp", "token"].contains(&name),
+    };
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let (process, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let file = std::env::temp_dir().join(format!("mcp-servers-test-{process}-{number}"));
@@ -21,7 +29,7 @@ fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
         let texts = all.iter().map(ToString::to_string);
         texts.map(|text| text.replacen(file.to_str().unwrap(), "f.json", 1)).collect()
     };
-    let entries = super::read(&file, surroundings).map_err(mistakes);
+    let entries = super::read(&file, setup).map_err(mistakes);
     fs::remove_file(&file).unwrap();
     entries
 }

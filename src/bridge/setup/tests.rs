@@ -1,15 +1,20 @@
+use std::path::Path;
+
 use super::*;
+use crate::bridge::entry::BridgeOptions;
+use crate::bridge::upstream::UpstreamUrl;
 use crate::mcp::Backend;
 
-fn host(root_is_fine: bool) -> BridgeHost<'static> {
-    let state_dir = Path::new("/nonexistent/state");
-    BridgeHost { name: "n", version: "1", state_dir, ca_file: None, root_is_fine, is_reserved: |_| false }
+fn setup(options: &BridgeOptions, root_is_fine: bool) -> BridgeSetup<'_> {
+    let (state_dir, is_reserved) = (Path::new("/nonexistent/state"), |_: &str| false);
+    BridgeSetup { options, name: "n", version: "1", state_dir, ca_file: None, root_is_fine, is_reserved }
 }
 
 /// Builds the bridge of the only server.
-fn build(options: &BridgeOptions, host: BridgeHost<'_>) -> Result<Bridge, StartupError> {
-    let entry = options.entries(host).map_err(|mut errors| errors.remove(0))?.remove(0);
-    options.bridge(entry, host, &InstancePool::new(options.most))
+fn build(options: &BridgeOptions, root_is_fine: bool) -> Result<Bridge, StartupError> {
+    let setup = setup(options, root_is_fine);
+    let entry = setup.entries().map_err(|mut errors| errors.remove(0))?.remove(0);
+    setup.bridge(entry, &InstancePool::new(options.most))
 }
 
 fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions)) -> Result<Bridge, String> {
@@ -22,7 +27,7 @@ fn bridge(command: &[&str], env: &[&str], more: impl FnOnce(&mut BridgeOptions))
     options.take_variables(&variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     assert!(!options.variables.contains_key("MCP_STATE_DIR") && !format!("{options:?}").contains("canary"));
     more(&mut options);
-    build(&options, host(true)).map_err(|error| error.to_string())
+    build(&options, true).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -34,7 +39,7 @@ fn a_command_suffices_and_variables_are_optional() {
 /// The consent page names the server that the person gives access to.
 #[test]
 fn the_server_has_a_title_that_people_know() {
-    let title = |options: &BridgeOptions| build(options, host(true)).unwrap().consent().title.clone();
+    let title = |options: &BridgeOptions| build(options, true).unwrap().consent().title.clone();
     let of = |command: &[&str]| {
         let command: Vec<String> = command.iter().map(ToString::to_string).collect();
         title_of(&command).to_owned()
@@ -80,16 +85,17 @@ fn programs_do_not_run_as_root() {
         ..BridgeOptions::default()
     };
     for user in [None, Some("root"), Some("0")] {
-        let error = build(&options(user), host(false)).err().unwrap().to_string();
+        let error = build(&options(user), false).err().unwrap().to_string();
         assert!(error.starts_with("MCP_CHILD_USER: this server runs as root"), "{error}");
     }
-    assert!(build(&options(Some("1")), host(false)).is_ok());
+    assert!(build(&options(Some("1")), false).is_ok());
 }
 
 #[test]
 fn home_directories_are_beside_the_state() {
     let of = |options: &BridgeOptions, state: &str| {
-        options.home_directories(Path::new(state)).display().to_string()
+        let setup = BridgeSetup { state_dir: Path::new(state), ..setup(options, true) };
+        setup.home_directories().display().to_string()
     };
     let default = BridgeOptions::default();
     assert_eq!(of(&default, "/var/lib/mcp.d"), "/var/lib/mcp.d.children");
