@@ -58,10 +58,15 @@ pub(super) fn read(file: &Path, setup: BridgeSetup<'_>) -> Result<Vec<ServerEntr
         return Err(mistakes);
     };
     let mut entries = Vec::new();
-    for (name, members) in servers {
+    for (name, value) in servers {
         let subject = format!("{file}: server {name:?}");
-        let reader = EntryReader { subject, known: Vec::new(), setup, mistakes: &mut mistakes };
-        entries.extend(reader.entry(name, members));
+        mistakes.extend(mistake_in_name(name, setup).map(|why| StartupError::unusable(&subject, why)));
+        let Some(members) = value.as_object() else {
+            mistakes.push(StartupError::unusable(subject, "write { \"command\": \"…\" }"));
+            continue;
+        };
+        let reader = EntryReader { subject, members, known: Vec::new(), setup, mistakes: &mut mistakes };
+        entries.extend(reader.entry(name));
     }
     if entries.is_empty() && mistakes.is_empty() {
         mistakes.push(whole(&"\"mcpServers\" names no server that is not disabled"));
@@ -73,6 +78,7 @@ pub(super) fn read(file: &Path, setup: BridgeSetup<'_>) -> Result<Vec<ServerEntr
 struct EntryReader<'a> {
     /// The name of the server, for messages.
     subject: String,
+    members: &'a Map<String, Value>,
     /// The members that were read; any other is unknown.
     known: Vec<&'static str>,
     setup: BridgeSetup<'a>,
@@ -80,18 +86,11 @@ struct EntryReader<'a> {
 }
 
 impl EntryReader<'_> {
-    /// The entry; `None` if it is disabled or has mistakes, which are recorded.
-    fn entry(mut self, name: &str, value: &Value) -> Option<ServerEntry> {
-        let before = self.mistakes.len();
-        self.check_name(name);
-        let Some(members) = value.as_object() else {
-            self.mistakes.push(StartupError::unusable(&self.subject, "write { \"command\": \"…\" }"));
-            return None;
-        };
-        let kind =
-            self.read(members, "type", "\"stdio\", or \"http\" for Streamable HTTP; \"sse\" is not spoken");
-        let by_members = if members.contains_key("url") { ServerKind::Http } else { ServerKind::Stdio };
-        if members.contains_key("command") && members.contains_key("url") {
+    /// The entry; `None` if it is disabled or its mistakes, which are recorded, leave nothing to check.
+    fn entry(mut self, name: &str) -> Option<ServerEntry> {
+        let kind = self.read("type", "\"stdio\", or \"http\" for Streamable HTTP; \"sse\" is not spoken");
+        let by_members = if self.members.contains_key("url") { ServerKind::Http } else { ServerKind::Stdio };
+        if self.members.contains_key("command") && self.members.contains_key("url") {
             self.mistake(
                 "command",
                 "take \"command\" or \"url\": a server is a program or is reached over HTTP",
@@ -99,19 +98,19 @@ impl EntryReader<'_> {
             return None;
         }
         let location = match kind.unwrap_or(by_members) {
-            ServerKind::Stdio => self.program(members),
-            ServerKind::Http => self.upstream(members),
+            ServerKind::Stdio => self.program(),
+            ServerKind::Http => self.upstream(),
         };
-        let isolation = self.read(members, "isolation", "\"grant\", \"user\", \"session\" or \"shared\"");
-        let title = self.read(members, "title", "a text");
-        let disabled = self.read(members, "disabled", "true or false");
-        let scopes = self.read(members, "githubScopes", "scopes of GitHub: [\"repo\", \"read:org\"]");
-        let start = self.seconds(members, "startSeconds").unwrap_or(limits::bridge::START);
-        let idle = self.seconds(members, "idleSeconds").unwrap_or(self.setup.options.idle);
-        let access = self.access(members);
-        self.check_unknown(members);
+        let isolation = self.read("isolation", "\"grant\", \"user\", \"session\" or \"shared\"");
+        let title = self.read("title", "a text");
+        let disabled = self.read("disabled", "true or false");
+        let scopes = self.read("githubScopes", "scopes of GitHub: [\"repo\", \"read:org\"]");
+        let start = self.seconds("startSeconds").unwrap_or(limits::bridge::START);
+        let idle = self.seconds("idleSeconds").unwrap_or(self.setup.options.idle);
+        let access = self.access();
+        self.check_unknown();
         let rest: Map<String, Value> =
-            members.clone().into_iter().filter(|(name, _)| name != "access").collect();
+            self.members.clone().into_iter().filter(|(name, _)| name != "access").collect();
         let entry = ServerEntry {
             name: Arc::from(name),
             title: title.unwrap_or_else(|| name.to_owned()),
@@ -120,14 +119,14 @@ impl EntryReader<'_> {
             idle,
             github_scopes: scopes.unwrap_or_default(),
             location: location?,
-            holds_secret: ["env", "headers"].iter().any(|values| seems_secret(members.get(*values))),
+            holds_secret: ["env", "headers"].iter().any(|values| seems_secret(self.members.get(*values))),
             access,
             digest: sha256(format!("{name} {}", Value::Object(rest)).as_bytes()),
         };
         self.check_persons(&entry);
         self.check_home(&entry);
         self.check_scopes(&entry);
-        (disabled != Some(true) && self.mistakes.len() == before).then_some(entry)
+        (disabled != Some(true)).then_some(entry)
     }
 
     fn mistake(&mut self, member: &str, why: impl Display) {
@@ -140,14 +139,9 @@ impl EntryReader<'_> {
     }
 
     /// Reads a member of this type.
-    fn read<T: DeserializeOwned>(
-        &mut self,
-        members: &Map<String, Value>,
-        member: &'static str,
-        form: &str,
-    ) -> Option<T> {
+    fn read<T: DeserializeOwned>(&mut self, member: &'static str, form: &str) -> Option<T> {
         self.known.push(member);
-        let value = T::deserialize(members.get(member)?);
+        let value = T::deserialize(self.members.get(member)?);
         self.keep(member, value.map_err(|_| format!("write {form}")))
     }
 
@@ -159,58 +153,58 @@ impl EntryReader<'_> {
         self.keep(member, if is_plain { Ok(text.replace("$${", "${")) } else { Err(PLACEHOLDER) })
     }
 
-    fn text(&mut self, members: &Map<String, Value>, member: &'static str, form: &str) -> Option<String> {
-        let text: String = self.read(members, member, form)?;
+    fn text(&mut self, member: &'static str, form: &str) -> Option<String> {
+        let text: String = self.read(member, form)?;
         self.plain(member, &text)
     }
 
-    fn access(&mut self, members: &Map<String, Value>) -> AccessRules {
+    fn access(&mut self) -> AccessRules {
         self.known.push("access");
-        let read = members.get("access").map_or_else(|| Ok(AccessRules::default()), AccessRules::read);
+        let read = self.members.get("access").map_or_else(|| Ok(AccessRules::default()), AccessRules::read);
         read.unwrap_or_else(|mistakes| {
             mistakes.iter().for_each(|why| self.mistake("access", why));
             AccessRules::default()
         })
     }
 
-    fn seconds(&mut self, members: &Map<String, Value>, member: &'static str) -> Option<Duration> {
+    fn seconds(&mut self, member: &'static str) -> Option<Duration> {
         let form = format!("a number of seconds from 1 to {SECONDS_MAX}");
-        let seconds = self.read(members, member, &form)?;
+        let seconds = self.read(member, &form)?;
         let is_in_range = (1..=SECONDS_MAX).contains(&seconds);
         self.keep(member, is_in_range.then(|| Duration::from_secs(seconds)).ok_or(format!("write {form}")))
     }
 
-    fn program(&mut self, members: &Map<String, Value>) -> Option<Location> {
+    fn program(&mut self) -> Option<Location> {
         const COMMAND: &str =
             "the program alone, its arguments into \"args\"; or \"type\": \"http\" and \"url\"";
-        if !members.contains_key("command") {
+        if !self.members.contains_key("command") {
             self.mistake("command", format!("write {COMMAND}"));
         }
-        let command = self.text(members, "command", COMMAND);
+        let command = self.text("command", COMMAND);
         let path = command.and_then(|command| self.keep("command", self.setup.find_program(&command)));
-        let args: Option<Vec<String>> = self.read(members, "args", "a list of texts: [\"…\", \"…\"]");
+        let args: Option<Vec<String>> = self.read("args", "a list of texts: [\"…\", \"…\"]");
         let args = args.unwrap_or_default();
-        let cwd = self.text(members, "cwd", "an absolute path").map(PathBuf::from);
+        let cwd = self.text("cwd", "an absolute path").map(PathBuf::from);
         if cwd.as_ref().is_some_and(|cwd| !cwd.is_absolute()) {
             self.mistake("cwd", "write an absolute path");
         }
         let user: Option<String> =
-            self.read(members, "user", "the name or the number of a user, or a range of numbers, as a text");
+            self.read("user", "the name or the number of a user, or a range of numbers, as a text");
         let user = self.keep("user", self.setup.find_user(user.as_deref()));
-        let home = self.read(members, "home", "\"person\" or \"shared\"").unwrap_or_default();
-        let env = self.values(members, "env", |reader, name, value| reader.setup.variable(name, value));
+        let home = self.read("home", "\"person\" or \"shared\"").unwrap_or_default();
+        let env = self.values("env", |reader, name, value| reader.setup.variable(name, value));
         let args = args.iter().filter_map(|argument| self.plain("args", argument)).collect();
         Some(Location::Program(Executable { path: path?, args, env, cwd, user: user?, home }))
     }
 
-    fn upstream(&mut self, members: &Map<String, Value>) -> Option<Location> {
+    fn upstream(&mut self) -> Option<Location> {
         const URL: &str = "the URL of an MCP server over Streamable HTTP";
-        if !members.contains_key("url") {
+        if !self.members.contains_key("url") {
             self.mistake("url", format!("write {URL}"));
         }
-        let url = self.text(members, "url", URL);
+        let url = self.text("url", URL);
         let url = url.and_then(|url| self.keep("url", UpstreamUrl::parse(&url)))?;
-        let headers = self.values(members, "headers", |reader, name, value| {
+        let headers = self.values("headers", |reader, name, value| {
             UpstreamHeader::new(name, value, &url, &reader.setup.options.variables)
         });
         Some(Location::Upstream { url, headers })
@@ -219,36 +213,20 @@ impl EntryReader<'_> {
     /// A member that maps names to values with placeholders.
     fn values<T>(
         &mut self,
-        members: &Map<String, Value>,
         member: &'static str,
         read: impl Fn(&Self, &str, &str) -> Result<T, String>,
     ) -> Vec<T> {
         let form = "names and texts: { \"NAME\": \"value\" }, numbers and true in quotes";
-        let values: Option<BTreeMap<String, String>> = self.read(members, member, form);
+        let values: Option<BTreeMap<String, String>> = self.read(member, form);
         let values = values.unwrap_or_default().into_iter();
         values
             .filter_map(|(name, value)| self.keep(&format!("{member}.{name}"), read(self, &name, &value)))
             .collect()
     }
 
-    fn check_name(&mut self, name: &str) {
-        let starts = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let has_form = name.len() <= NAME_BYTES
-            && name.bytes().next().is_some_and(starts)
-            && name.bytes().all(|b| starts(b) || b == b'_' || b == b'-');
-        let why = match has_form {
-            true if !(self.setup.is_reserved)(name) => return,
-            true => "its name is a path of this server's own: choose another",
-            false => {
-                "its name becomes a path: up to 32 lower-case letters, digits, - and _, a letter or digit first"
-            }
-        };
-        self.mistakes.push(StartupError::unusable(&self.subject, why));
-    }
-
-    fn check_unknown(&mut self, members: &Map<String, Value>) {
+    fn check_unknown(&mut self) {
         let known = self.known.join(", ");
-        for name in members.keys().filter(|name| !self.known.contains(&name.as_str())) {
+        for name in self.members.keys().filter(|name| !self.known.contains(&name.as_str())) {
             let form = OF_CLIENTS.iter().find(|(member, _)| member == name).map(|(_, form)| *form);
             let form =
                 form.map_or_else(|| format!("the members of such a server are {known}"), str::to_owned);
@@ -299,6 +277,21 @@ impl EntryReader<'_> {
         if !entry.github_scopes.is_empty() && !entry.needs_github_token() {
             self.mistake("githubScopes", "write ${github.token} into \"env\" or \"headers\", or leave it out: this server gets no token");
         }
+    }
+}
+
+/// Why this cannot be the name of a server.
+fn mistake_in_name(name: &str, setup: BridgeSetup<'_>) -> Option<&'static str> {
+    let starts = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let has_form = name.len() <= NAME_BYTES
+        && name.bytes().next().is_some_and(starts)
+        && name.bytes().all(|b| starts(b) || b == b'_' || b == b'-');
+    match has_form {
+        true if !(setup.is_reserved)(name) => None,
+        true => Some("its name is a path of this server's own: choose another"),
+        false => Some(
+            "its name becomes a path: up to 32 lower-case letters, digits, - and _, a letter or digit first",
+        ),
     }
 }
 
