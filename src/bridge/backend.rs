@@ -8,12 +8,13 @@ use serde_json::value::RawValue;
 
 use super::asked;
 use super::entry::Isolation;
-use super::instances::{InstanceSettings, Instances};
+use super::instances::Instances;
 use super::listed::Listed;
 use super::message;
 use super::passed_call::PassedCalls;
 use super::pool::InstanceKey;
-use super::transport::{Audience, Launcher};
+use super::transport::Audience;
+use crate::base::access::ServerAccess;
 use crate::base::identity::{GrantId, Principal};
 use crate::base::limits;
 use crate::mcp::{
@@ -22,15 +23,16 @@ use crate::mcp::{
 
 /// One server behind the login.
 pub(crate) struct Bridge {
-    consent: Consent,
-    calls: Arc<PassedCalls>,
+    /// `program` or `upstream`.
+    pub(super) kind: &'static str,
+    /// The digest of the description that it was built from.
+    pub(super) digest: [u8; 32],
+    pub(crate) access: Arc<ServerAccess>,
+    pub(super) consent: Consent,
+    pub(super) calls: Arc<PassedCalls>,
 }
 
 impl Bridge {
-    pub(super) fn new(consent: Consent, settings: InstanceSettings, launcher: Box<dyn Launcher>) -> Bridge {
-        Bridge { consent, calls: PassedCalls::new(Instances::new(settings, launcher)) }
-    }
-
     /// The server's name in paths, directories, the log and messages.
     pub(crate) fn name(&self) -> &str {
         self.instances().server()

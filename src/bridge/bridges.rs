@@ -12,7 +12,6 @@ use super::instances::Instance;
 use super::launch::directory_of;
 use super::pool::{Failures, InstancePool};
 use super::trial::{self, TrialDirectory};
-use crate::base::access::ServerAccess;
 use crate::base::identity::Subject;
 use crate::base::limits;
 use crate::base::lock::Mutex;
@@ -24,18 +23,10 @@ pub(crate) struct Bridges {
     /// The parent of all home directories.
     directory: PathBuf,
     pool: Arc<InstancePool<Instance>>,
+    /// Whether each server has a path of its own.
+    have_paths: bool,
     /// Guards the list, which SIGHUP replaces.
-    current: Mutex<Vec<BridgedServer>>,
-}
-
-/// One server: its bridge, and the configuration that it was built from.
-#[derive(Clone)]
-struct BridgedServer {
-    bridge: Arc<Bridge>,
-    path: String,
-    kind: &'static str,
-    access: Arc<ServerAccess>,
-    digest: [u8; 32],
+    current: Mutex<Vec<Arc<Bridge>>>,
 }
 
 /// A server behind the login, for the operator's list.
@@ -75,6 +66,7 @@ impl Bridges {
         let bridges = Bridges {
             directory: setup.home_directories(),
             pool: InstancePool::new(setup.options.most),
+            have_paths: setup.options.file.is_some(),
             current: Mutex::default(),
         };
         bridges.reread(setup)?;
@@ -87,8 +79,8 @@ impl Bridges {
     /// # Errors
     /// All mistakes. Then nothing has changed.
     pub(crate) fn reread(&self, setup: BridgeSetup<'_>) -> Result<ServerChanges, Vec<StartupError>> {
-        let before = self.current.lock().clone();
-        let (mut current, mut rules) = (Vec::new(), Vec::new());
+        let before = self.all();
+        let (mut current, mut rules): (Vec<Arc<Bridge>>, _) = (Vec::new(), Vec::new());
         let entries = setup.entries()?;
         let unusable = entries.iter().filter_map(|entry| entry.check_user(&self.directory).err());
         let unusable: Vec<StartupError> = unusable.collect();
@@ -98,66 +90,54 @@ impl Bridges {
         let mut changes = ServerChanges::default();
         for mut entry in entries {
             rules.push(std::mem::take(&mut entry.access));
-            let earlier = before.iter().find(|server| server.bridge.name() == &*entry.name);
-            match earlier {
-                Some(server) if server.digest == entry.digest => {
-                    current.push(server.clone());
+            match before.iter().find(|bridge| bridge.name() == &*entry.name) {
+                Some(bridge) if bridge.digest == entry.digest => {
+                    current.push(Arc::clone(bridge));
                     continue;
                 }
                 Some(_) => changes.changed.push(entry.name.to_string()),
                 None => changes.added.push(entry.name.to_string()),
             }
-            let (kind, digest) = (entry.location.kind(), entry.digest);
-            let below = setup.options.file.as_ref().map(|_| format!("/{}", entry.name));
-            let path = below.unwrap_or_default() + "/mcp";
-            let bridge = Arc::new(setup.bridge(entry, &self.pool)?);
-            current.push(BridgedServer { bridge, path, kind, access: Arc::default(), digest });
+            current.push(Arc::new(setup.bridge(entry, &self.pool)?));
         }
-        for (server, rules) in current.iter().zip(rules) {
-            let name = server.bridge.name();
+        for (bridge, rules) in current.iter().zip(rules) {
+            let name = bridge.name();
             let is_named = changes.added.iter().chain(&changes.changed).any(|other| other == name);
-            if server.access.replace(rules) && !is_named {
+            if bridge.access.replace(rules) && !is_named {
                 changes.changed.push(name.to_owned());
             }
         }
         self.current.lock().clone_from(&current);
-        for BridgedServer { bridge, digest, .. } in before {
-            if current.iter().all(|server| server.digest != digest) {
-                bridge.retire();
+        for earlier in before {
+            if current.iter().all(|bridge| bridge.digest != earlier.digest) {
+                earlier.retire();
             }
-            if current.iter().all(|server| server.bridge.name() != bridge.name()) {
-                changes.removed.push(bridge.name().to_owned());
+            if current.iter().all(|bridge| bridge.name() != earlier.name()) {
+                changes.removed.push(earlier.name().to_owned());
             }
         }
         Ok(changes)
     }
 
-    /// The bridges, each with its access rules.
-    pub(crate) fn with_access(&self) -> Vec<(Arc<Bridge>, Arc<ServerAccess>)> {
-        let servers = self.current.lock();
-        servers.iter().map(|server| (Arc::clone(&server.bridge), Arc::clone(&server.access))).collect()
-    }
-
     /// The bridges.
     pub(crate) fn all(&self) -> Vec<Arc<Bridge>> {
-        self.current.lock().iter().map(|server| Arc::clone(&server.bridge)).collect()
+        self.current.lock().clone()
     }
 
     pub(crate) fn list(&self) -> Vec<ServerSummary> {
-        let servers = self.current.lock().clone();
-        let summary = |BridgedServer { bridge, path, kind, .. }: BridgedServer| {
+        let summary = |bridge: Arc<Bridge>| {
             let Failures { restarts, failures, latest, .. } = bridge.instances().failures.lock().clone();
             ServerSummary {
                 name: bridge.name().to_owned(),
-                path,
-                kind: kind.to_owned(),
+                path: if self.have_paths { format!("/{}/mcp", bridge.name()) } else { "/mcp".to_owned() },
+                kind: bridge.kind.to_owned(),
                 running: bridge.instances().count(),
                 restarts,
                 failures,
                 last_failure: latest.map(|(when, why)| (when.rfc3339(), why)),
             }
         };
-        servers.into_iter().map(summary).collect()
+        self.all().into_iter().map(summary).collect()
     }
 
     /// The servers whose latest start or request failed, each with the reason.
@@ -193,16 +173,14 @@ impl Bridges {
         let mut options = setup.options.clone();
         options.directory = Some(homes.path.clone());
         let bridges = Bridges::open(BridgeSetup { options: &options, ..setup })?;
-        let trial = |server: &BridgedServer| {
-            let name = server.bridge.name();
-            let outcome = match server.bridge.consent().keeps_github_tokens {
+        let trial = |bridge: &Arc<Bridge>| {
+            let outcome = match bridge.consent().keeps_github_tokens {
                 true => Ok("not started: it gets the token of a person, and there is none".to_owned()),
-                false => trial::run(server.bridge.instances()),
+                false => trial::run(bridge.instances()),
             };
-            (name.to_owned(), outcome)
+            (bridge.name().to_owned(), outcome)
         };
-        let servers = bridges.current.lock().clone();
-        Ok(servers.iter().map(trial).collect())
+        Ok(bridges.all().iter().map(trial).collect())
     }
 
     /// Removes the home directories of a server, or only that of one person or service token. The server need not be configured any

@@ -195,16 +195,6 @@ impl ServerEntry {
     }
 }
 
-impl Location {
-    /// The kind, as a word.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Location::Program(_) => "program",
-            Location::Upstream { .. } => "upstream",
-        }
-    }
-}
-
 impl BridgeOptions {
     /// Copies the server's environment variables, except those that configure it.
     pub(crate) fn take_variables(&mut self, variables: &Variables) {

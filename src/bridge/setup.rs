@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::backend::Bridge;
 use super::entry::{BridgeSetup, Executable, Home, Isolation, Location, ServerEntry};
 use super::http::UpstreamLauncher;
-use super::instances::{Instance, InstanceSettings};
+use super::instances::{Instance, InstanceSettings, Instances};
 use super::message::ClientInfo;
+use super::passed_call::PassedCalls;
 use super::pool::InstancePool;
 use super::program::ProgramLauncher;
 use super::servers;
@@ -134,20 +135,25 @@ impl BridgeSetup<'_> {
             pool: Arc::clone(pool),
             client_info: ClientInfo { name: self.name, version: self.version },
         };
-        let launcher: Box<dyn Launcher> = match entry.location {
+        let (kind, launcher): (_, Box<dyn Launcher>) = match entry.location {
             Location::Upstream { url, headers } => {
                 let trust = Trust::load(self.ca_file)?;
-                Box::new(UpstreamLauncher(Arc::new(Upstream::new(entry.name, url, headers, trust))))
+                let upstream = Upstream::new(entry.name, url, headers, trust);
+                ("upstream", Box::new(UpstreamLauncher(Arc::new(upstream))))
             }
-            Location::Program(program) => Box::new(ProgramLauncher {
-                server: entry.name,
-                program,
-                isolation: entry.isolation,
-                directory: self.home_directories(),
-                variables: self.options.variables.clone(),
-            }),
+            Location::Program(program) => {
+                let launcher = ProgramLauncher {
+                    server: entry.name,
+                    program,
+                    isolation: entry.isolation,
+                    directory: self.home_directories(),
+                    variables: self.options.variables.clone(),
+                };
+                ("program", Box::new(launcher))
+            }
         };
-        Ok(Bridge::new(consent, settings, launcher))
+        let calls = PassedCalls::new(Instances::new(settings, launcher));
+        Ok(Bridge { kind, digest: entry.digest, access: Arc::default(), consent, calls })
     }
 }
 

@@ -145,22 +145,18 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'
 
 /// The rules of the one server.
 fn access(config: &Config, errors: &mut Vec<StartupError>) -> Option<Arc<ServerAccess>> {
-    let access = ServerAccess::default();
-    match config.access_rules() {
-        Ok(rules) => access.replace(rules),
-        Err(mistakes) => {
-            errors.extend(mistakes);
-            return None;
-        }
-    };
-    Some(Arc::new(access))
+    let access = Arc::<ServerAccess>::default();
+    access.replace(config.access_rules().map_err(|mistakes| errors.extend(mistakes)).ok()?);
+    Some(access)
 }
 
 /// The servers behind this one: those of a file have names.
 pub(super) fn named(bridges: &Bridges, config: &Config) -> Vec<NamedBackend> {
-    let name = |bridge: &Bridge| config.bridge.file.is_some().then(|| bridge.name().to_owned());
-    let served = bridges.with_access().into_iter();
-    served.map(|(bridge, access)| NamedBackend { name: name(&bridge), backend: bridge, access }).collect()
+    let named = |bridge: Arc<Bridge>| {
+        let name = config.bridge.file.is_some().then(|| bridge.name().to_owned());
+        NamedBackend { name, access: Arc::clone(&bridge.access), backend: bridge }
+    };
+    bridges.all().into_iter().map(named).collect()
 }
 
 /// Opens the existing state, and creates nothing.

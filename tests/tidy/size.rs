@@ -23,14 +23,14 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 64),
         ],
     ),
-    ("the bridge", &[("bridge", 4949)]),
+    ("the bridge", &[("bridge", 4921)]),
     ("ring 3, MCP", &[("mcp", 4816)]),
     (
         "ring 4, shell",
         &[
             ("config", 1407),
             ("check", 490),
-            ("serve", 782),
+            ("serve", 778),
             ("run", 262),
             ("main", 3),
             ("lib", 33),

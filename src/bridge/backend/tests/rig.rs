@@ -13,9 +13,10 @@ use crate::base::clock::{self, ManualClock};
 use crate::base::identity::fake::principal;
 use crate::base::lock::Mutex;
 use crate::base::random::CountedRandom;
+use crate::bridge::instances::InstanceSettings;
 use crate::bridge::message::{ClientInfo, OutgoingMessage};
 use crate::bridge::pool::InstancePool;
-use crate::bridge::transport::{ProgramEnd, Receiver, Transport, Undelivered};
+use crate::bridge::transport::{Launcher, ProgramEnd, Receiver, Transport, Undelivered};
 use crate::http::{Body, Next, Request, Responder, Response, Stream};
 use crate::mcp::{Mcp, Settings};
 use crate::seal::fake::keyring;
@@ -242,8 +243,14 @@ fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
         client_info: ClientInfo { name: "us", version: "1" },
         pool: InstancePool::new((8, 64)),
     };
-    let bridge = Arc::new(Bridge::new(Consent::default(), settings, Box::new(peers.clone())));
     let access = Arc::<ServerAccess>::default();
+    let bridge = Arc::new(Bridge {
+        kind: "program",
+        digest: [0; 32],
+        access: Arc::clone(&access),
+        consent: Consent::default(),
+        calls: PassedCalls::new(Instances::new(settings, Box::new(peers.clone()))),
+    });
     let mcp = Mcp::new(Settings {
         backend: Arc::clone(&bridge) as Arc<dyn Backend>,
         keys: Arc::new(keyring(1)),
