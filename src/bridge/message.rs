@@ -131,23 +131,16 @@ pub(super) fn for_peer(
     // In any case: a peer that ignores case would report progress to the token of another client's call.
     let is_token = |name: &str| Members::is_variant(name, &["progressToken"]);
     meta.retain(|name| !name.to_lowercase().starts_with(OF_HOP) && !is_token(name));
-    if let Some(token) = progress_token {
-        meta = meta.with("progressToken", &token)?;
-    }
+    meta = meta.with_some("progressToken", progress_token)?;
     if let Some((client_info, client)) = introduction {
         meta = meta
             .with("io.modelcontextprotocol/protocolVersion", &MODERN_VERSION)?
             .with("io.modelcontextprotocol/clientInfo", &client_info)?
-            .with("io.modelcontextprotocol/clientCapabilities", &client.capabilities)?;
-        if let Some(level) = client.log_level {
-            meta = meta.with("io.modelcontextprotocol/logLevel", &level)?;
-        }
-        if let Some(responses) = &client.input_responses {
-            params = params.with("inputResponses", responses)?;
-        }
-        if let Some(state) = &client.request_state {
-            params = params.with("requestState", state)?;
-        }
+            .with("io.modelcontextprotocol/clientCapabilities", &client.capabilities)?
+            .with_some("io.modelcontextprotocol/logLevel", client.log_level)?;
+        params = params
+            .with_some("inputResponses", client.input_responses)?
+            .with_some("requestState", client.request_state)?;
     }
     let params = params.without("_meta");
     if meta.is_empty() { Ok(params) } else { params.with("_meta", &meta) }

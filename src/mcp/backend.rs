@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::call::{Operation, Reply, TASKS_EXTENSION};
+use super::call::{Operation, TASKS_EXTENSION};
 use super::context::Context;
 use super::jsonrpc::Error;
 use super::mirrored::Mirrored;
@@ -136,14 +136,6 @@ impl Description {
     pub(crate) fn promises(&self, capability: &str, flag: &str) -> bool {
         let capability = self.capabilities.get(capability);
         capability.and_then(|capability| capability.get(flag)) == Some(&Value::Bool(true))
-    }
-
-    /// Adds the instructions to a reply, if there are any.
-    pub(super) fn instruct(&self, reply: Reply) -> Result<Reply, Error> {
-        match &self.instructions {
-            Some(instructions) => reply.with("instructions", instructions),
-            None => Ok(reply),
-        }
     }
 
     /// The capabilities as `server/discover` has them.

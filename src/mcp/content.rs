@@ -123,11 +123,10 @@ impl ToolResult {
     }
 
     pub(super) fn reply(&self) -> Result<Reply, Error> {
-        let mut reply = Reply::default().with("content", &self.content)?;
-        if let Some(structured) = &self.structured {
-            reply = reply.with("structuredContent", structured)?;
-        }
-        if self.is_error { reply.with("isError", &true) } else { Ok(reply) }
+        Reply::default()
+            .with("content", &self.content)?
+            .with_some("structuredContent", self.structured.as_ref())?
+            .with_some("isError", self.is_error.then_some(true))
     }
 }
 

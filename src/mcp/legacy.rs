@@ -251,11 +251,11 @@ pub(super) fn negotiate(
 /// The result of `initialize`.
 pub(super) fn initialized(core: &Core, principal: &Principal, version: &str) -> Result<Reply, Error> {
     let description = core.settings.backend.description(principal)?;
-    let reply = Reply::default()
+    Reply::default()
         .with("protocolVersion", &version)?
         .with("capabilities", &description.capabilities)?
-        .with("serverInfo", &description.info)?;
-    description.instruct(reply)
+        .with("serverInfo", &description.info)?
+        .with_some("instructions", description.instructions.as_ref())
 }
 
 fn serve(core: &Arc<Core>, inbound: Inbound, session: &Arc<Session>, request: ClientRequest) {

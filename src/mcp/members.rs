@@ -32,6 +32,18 @@ impl Members {
         Ok(self)
     }
 
+    /// Adds a member, if there is a value for it.
+    pub(crate) fn with_some(
+        self,
+        name: &'static str,
+        value: Option<impl Serialize>,
+    ) -> Result<Members, Error> {
+        match value {
+            Some(value) => self.with(name, &value),
+            None => Ok(self),
+        }
+    }
+
     /// Removes a member, if it is there.
     pub fn without(mut self, name: &str) -> Members {
         self.0.retain(|(other, _)| other != name);

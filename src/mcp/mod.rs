@@ -158,7 +158,6 @@ mod members;
 mod methods;
 mod mirrored;
 mod modern;
-mod modern_answer;
 mod mrtr;
 mod prompt;
 mod resource;

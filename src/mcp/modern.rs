@@ -2,30 +2,32 @@
 //! a call is kept by the client, sealed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use super::Core;
 use super::backend::{Description, ToolRules};
-use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::call::{
+    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply, TASKS_EXTENSION,
+};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
-use super::exchange::{Dialect, Exchange, Inbound};
+use super::exchange::{Dialect, Exchange, Inbound, outcome};
 use super::header::{self, Presence, mismatch};
 use super::intake::{ClientRequest, Message};
 use super::jsonrpc::{Encoded, Error, RequestId};
 use super::members::Members;
 use super::methods::MethodRow;
 use super::mirrored::check_arguments;
-use super::modern_answer::{complete, failed, input_required, missing, missing_tasks, task_status, ttl};
 use super::mrtr::Round;
 use super::session::millis;
 use super::stream::EventStream;
 use super::subscribers::{ListenFilter, Subscription};
 use super::table::Row;
-use super::task::Task;
+use super::task::{Status, Task};
 use crate::base::access::AccessRule;
 use crate::base::encoding::base64url;
 use crate::base::identity::Principal;
@@ -137,8 +139,8 @@ fn discover(description: &Description, id: &RequestId) -> Encoded {
     let reply = Reply::default()
         .with("supportedVersions", &[MODERN_VERSION])
         .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
-        .and_then(|reply| description.instruct(reply));
-    complete(&description.info, id, reply, Some(millis(limits::LIST_TTL)))
+        .and_then(|reply| reply.with_some("instructions", description.instructions.as_ref()));
+    encode(&description.info, id, reply.map(|reply| ("complete", reply)), Some(millis(limits::LIST_TTL)))
 }
 
 /// `subscriptions/listen`: the answer is a stream that stays open, with the notifications that the client is granted.
@@ -227,16 +229,18 @@ fn task(
     {
         return refusal;
     }
-    let info = &description.info;
     let done = match row.name {
-        "tasks/get" => return task_status(info, id, &task, "complete").into_response(),
-        "tasks/update" => params.require("inputResponses").map(|answers| task.answer(answers)),
+        "tasks/get" => task_status(&task),
+        "tasks/update" => params.require("inputResponses").map(|answers| {
+            task.answer(answers);
+            Reply::default()
+        }),
         _ => {
             task.end();
-            Ok(())
+            Ok(Reply::default())
         }
     };
-    complete(info, id, done.map(|()| Reply::default()), None).into_response()
+    encode(&description.info, id, done.map(|reply| ("complete", reply)), None).into_response()
 }
 
 /// A call of this era.
@@ -280,7 +284,8 @@ impl Dialect for ModernCall {
         let kept = core.budgets.of(call.principal.subject).kept;
         let task = Arc::new(Task::new(call, id, kept, Arc::clone(&core.settings.clock)));
         core.tasks.insert(&task).ok()?;
-        let handle = task_status(&description.info, &self.id, &task, "task");
+        let handle = task_status(&task).map(|reply| ("task", reply));
+        let handle = encode(&description.info, &self.id, handle, None);
         Some((task, handle))
     }
 
@@ -289,16 +294,124 @@ impl Dialect for ModernCall {
     }
 
     fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {
-        match result {
-            Ok(reply) => complete(&self.description.info, &self.id, Ok(reply), ttl(call.operation)),
+        let (result, ttl) = match result {
+            Ok(mut reply) => {
+                // Such members from the handler, or from a program of another version, would be duplicates.
+                reply.retain(|name| !matches!(name, "resultType" | "ttlMs" | "cacheScope"));
+                (Ok(("complete", reply)), ttl(call.operation))
+            }
             // Other operations may not ask for input (MRTR, "Supported Requests").
             Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {
                 let Core { settings, .. } = &*self.core;
                 let state =
                     self.round.next_state(call, &settings.keys, &*settings.random, settings.clock.now());
-                input_required(&self.description.info, &self.id, &requests, state)
+                (questions(&requests, state), None)
             }
-            Err(error) => failed(&self.id, &self.error(error)),
-        }
+            Err(error) => (Err(self.error(error)), None),
+        };
+        encode(&self.description.info, &self.id, result, ttl)
     }
+}
+
+/// A result with its `resultType`.
+type TypedReply = (&'static str, Reply);
+
+/// `ttlMs`: the lifetime of the result of an operation, in milliseconds; `None` for operations without this hint.
+fn ttl(operation: Operation) -> Option<u64> {
+    if operation.is_list() {
+        return Some(millis(limits::LIST_TTL));
+    }
+    (operation == Operation::ReadResource).then_some(0)
+}
+
+/// The questions that a call ends with. The client repeats the call with the answers and `state`.
+fn questions(requests: &[InputRequest], state: Option<String>) -> Result<TypedReply, Error> {
+    let by_key: BTreeMap<_, _> = requests.iter().map(|request| (&request.key, request)).collect();
+    let reply = Reply::default()
+        .with_some("inputRequests", (!by_key.is_empty()).then_some(by_key))?
+        .with_some("requestState", state)?;
+    Ok(("input_required", reply))
+}
+
+/// The task object for its client: the handle in place of a call's result, or the result of `tasks/get`.
+fn task_status(task: &Task) -> Result<Reply, Error> {
+    let (status, updated) = task.status();
+    let reply = Reply::default()
+        .with("taskId", &task.id())?
+        .with("createdAt", &task.created.rfc3339())?
+        .with("lastUpdatedAt", &updated.rfc3339())?
+        .with("ttlMs", &millis(limits::TASK_LIFETIME))?
+        .with("pollIntervalMs", &millis(limits::TASK_POLL))?;
+    let (word, reply) = match &*status {
+        Status::Working => ("working", reply),
+        Status::InputRequired { input_requests } => {
+            ("input_required", reply.with("inputRequests", input_requests)?)
+        }
+        Status::Completed { result } => ("completed", reply.with("result", result)?),
+        Status::Failed { error } => {
+            ("failed", reply.with("statusMessage", &error.message)?.with("error", error)?)
+        }
+        Status::Cancelled => ("cancelled", reply),
+    };
+    reply.with("status", &word)
+}
+
+/// The error for a request that does not declare the tasks extension.
+fn missing_tasks() -> Error {
+    missing(&json!({ "extensions": { TASKS_EXTENSION: {} } }))
+}
+
+fn missing(capabilities: &Value) -> Error {
+    Error::new(Error::MISSING_CAPABILITY, "Missing required client capability")
+        .with_data(&json!({ "requiredCapabilities": capabilities }))
+}
+
+fn failed(id: &RequestId, error: &Error) -> Encoded {
+    // In this era "no such resource" is invalid params; the older code must not be sent.
+    let code = if error.code == Error::RESOURCE_NOT_FOUND { Error::INVALID_PARAMS } else { error.code };
+    let error = Error { code, ..error.clone() };
+    let (_, status) = error.kind();
+    Encoded::error(status, Some(id), &error)
+}
+
+/// The response with a result and the members that this era adds, or with an error.
+fn encode(
+    server_info: &Map<String, Value>,
+    id: &RequestId,
+    result: Result<TypedReply, Error>,
+    ttl_ms: Option<u64>,
+) -> Encoded {
+    let (result_type, reply) = match result {
+        Ok(typed) => typed,
+        Err(error) => return failed(id, &error),
+    };
+    let result = ModernResult {
+        result_type,
+        reply: &reply,
+        ttl_ms,
+        cache_scope: ttl_ms.map(|_| "private"),
+        meta: reply.get("_meta").is_none().then_some(ServerMeta { server_info }),
+    };
+    Encoded::result(id, &result, outcome(&reply))
+}
+
+/// A result with the members that this era adds. Results depend on the caller: no shared cache may keep them (M16).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ModernResult<'a> {
+    result_type: &'static str,
+    #[serde(flatten)]
+    reply: &'a Reply,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_scope: Option<&'static str>,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<ServerMeta<'a>>,
+}
+
+#[derive(Serialize)]
+struct ServerMeta<'a> {
+    #[serde(rename = "io.modelcontextprotocol/serverInfo")]
+    server_info: &'a Map<String, Value>,
 }

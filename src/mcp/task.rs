@@ -47,8 +47,7 @@ struct State {
 }
 
 /// A task's `status`, with the members that go with it.
-#[derive(Clone, Serialize)]
-#[serde(tag = "status", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[derive(Clone)]
 pub(super) enum Status {
     Working,
     InputRequired { input_requests: BTreeMap<String, OpenQuestion> },
