@@ -87,7 +87,7 @@ impl Connection {
         match self.link.keep() {
             Activity::Evicted => return Err(Stop::Ended),
             Activity::Shut => self.socket.note_shut(),
-            Activity::Waiting(_) | Activity::Receiving | Activity::Busy => {}
+            Activity::Waiting(_) | Activity::Receiving | Activity::Busy | Activity::Streaming(_) => {}
         }
         let pool = &self.shared.pool;
         let response = match pool.serve(pool.place_at_door(&ticket), ticket, (body, share)) {
@@ -220,7 +220,11 @@ impl Connection {
                 };
                 self.socket.release_buffer();
                 self.socket.bound_send_buffer();
-                let _watched = shared.watch.add(self.socket.socket(), stream.waker());
+                self.link.note(Activity::Streaming(stream.waker()));
+                // Either this sees the end, or the last round of `watch_streams` sees the stream.
+                if shared.ended.is_tripped() {
+                    stream.waker().wake();
+                }
                 let keep_alive = shared.settings.stream_keep_alive;
                 let is_ending = &|| shared.ended.is_tripped();
                 let drain = Drain { version: asked.version, check: keep_alive, keep_alive, is_ending };

@@ -1,5 +1,5 @@
-//! The open connections of a door: their number, the eviction of one to make room for another, and the closing of all with
-//! the door.
+//! The open connections of a door: their number, the eviction of one to make room for another, the detection of clients that have
+//! left their streams, and the closing of all with the door.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
+use crate::base::cancel::CancelToken;
 use crate::base::lock::Mutex;
 use crate::base::quota::{Held, Quota};
 use crate::base::sender::Sender;
 use crate::base::{clock, limits};
+use crate::http::Waker;
+use crate::sys;
 
 /// All connections of one door.
 pub(crate) struct Connections {
@@ -31,14 +34,16 @@ pub(crate) struct Link {
 }
 
 /// The activity of a connection, which determines whether the door may close it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Activity {
     /// It has been waiting for its client since this time, and may be closed to make room. A time in the future postpones that.
     Waiting(Instant),
     /// A large body is being read. Large bodies are only admitted for authenticated callers; these connections are not evicted.
     Receiving,
-    /// A request is running, or a stream is open.
+    /// A request is running.
     Busy,
+    /// A stream is open. The waker makes its thread check whether to go on.
+    Streaming(Waker),
     /// It was closed to make room.
     Evicted,
     /// The door closed before the request was complete: only bytes that have arrived are still read.
@@ -110,6 +115,24 @@ impl Connections {
         Some((since, Arc::clone(link)))
     }
 
+    /// Wakes each stream whose client has disconnected, every `pause` until `ended` is tripped, and then all streams. One thread and one
+    /// `poll` for all, so that the thread of an idle stream sleeps until it has something to send.
+    pub(crate) fn watch_streams(&self, pause: Duration, ended: &CancelToken) {
+        loop {
+            let has_ended = ended.wait(pause);
+            let links: Vec<_> = self.links.lock().values().map(Arc::clone).collect();
+            let streams: Vec<_> = links.iter().filter_map(|link| Some((link, link.waker()?))).collect();
+            // POLLRDHUP detects a FIN or RST even behind unread bytes, which a peek does not.
+            let sockets: Vec<_> = streams.iter().map(|(link, _)| (&*link.socket, libc::POLLRDHUP)).collect();
+            let gone = sys::are_ready(&sockets, 0);
+            let woken = streams.iter().zip(gone).filter(|(_, gone)| has_ended || *gone);
+            woken.for_each(|((_, waker), _)| waker.wake());
+            if has_ended {
+                return;
+            }
+        }
+    }
+
     /// Ends the reading of every connection without a complete request.
     pub(crate) fn shut(&self) {
         self.for_each_link(Link::shut);
@@ -155,16 +178,20 @@ impl Link {
     }
 
     fn waiting_since(&self, now: Instant) -> Option<Instant> {
-        match *self.activity.lock() {
-            Activity::Waiting(since) => Some(since).filter(|&since| since <= now),
-            Activity::Receiving | Activity::Busy | Activity::Evicted | Activity::Shut => None,
-        }
+        let Activity::Waiting(since) = *self.activity.lock() else { return None };
+        Some(since).filter(|&since| since <= now)
+    }
+
+    /// The waker of the connection's open stream.
+    fn waker(&self) -> Option<Waker> {
+        let Activity::Streaming(waker) = &*self.activity.lock() else { return None };
+        Some(waker.clone())
     }
 
     /// Closes the connection to make room, unless it has stopped waiting.
     fn evict(&self, since: Instant) -> bool {
         let mut activity = self.activity.lock();
-        let waits = *activity == Activity::Waiting(since);
+        let waits = matches!(*activity, Activity::Waiting(time) if time == since);
         if waits {
             *activity = Activity::Evicted;
         }
@@ -178,7 +205,7 @@ impl Link {
     /// Ends the reading, unless a complete request has been read. Bytes that have arrived can still be read, then comes the end.
     pub(crate) fn shut(&self) {
         let mut activity = self.activity.lock();
-        if matches!(*activity, Activity::Busy | Activity::Evicted) {
+        if matches!(*activity, Activity::Busy | Activity::Streaming(_) | Activity::Evicted) {
             return;
         }
         *activity = Activity::Shut;

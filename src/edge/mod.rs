@@ -16,7 +16,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod watch;
 pub(crate) mod wire;
 
 use std::io;
@@ -40,7 +39,6 @@ use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
 use body_budget::BodyBudget;
 use connections::Connections;
-use watch::Watch;
 
 /// The limits and timeouts of an edge. The defaults are those of [`limits`]; tests use shorter timeouts.
 #[derive(Clone, Debug)]
@@ -154,7 +152,6 @@ struct Shared {
     settings: Settings,
     connections: Arc<Connections>,
     streams: Arc<Quota<()>>,
-    watch: Watch,
     bodies: BodyBudget,
     refusals: Counters,
     /// Bounds the log lines about connections that were refused or evicted.
@@ -181,26 +178,26 @@ impl Edge {
             listener.tune(settings.write_stall)?;
         }
         let (wake, woken) = UnixStream::pair()?;
-        let ended = CancelToken::new();
         let shared = Arc::new(Shared {
             handler,
             pool,
             connections: Connections::new(settings.connections, settings.connections_per_address),
             streams: Quota::in_total(settings.streams),
-            watch: Watch::new(ended.clone()),
             bodies: BodyBudget::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
             refusals: Counters::default(),
             log_limit: Throttle::new(1),
             settings,
             closing: CancelToken::new(),
-            ended,
+            ended: CancelToken::new(),
         });
         let watching = Arc::clone(&shared);
         // Ends when `Edge::stop` trips `ended`.
         thread::Builder::new()
             .name("edge-watch".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
-            .spawn(move || watching.watch.run(watching.settings.client_check))?;
+            .spawn(move || {
+                watching.connections.watch_streams(watching.settings.client_check, &watching.ended)
+            })?;
         let acceptor = accept::Acceptor::new(Arc::clone(&shared), woken)?;
         // Ends when it is woken by `Edge::close`.
         let acceptor =

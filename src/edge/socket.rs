@@ -65,11 +65,6 @@ impl Socket {
         self.start = self.start.saturating_add(count).min(self.end);
     }
 
-    /// The socket itself, to be polled.
-    pub(crate) fn socket(&self) -> Arc<UnixStream> {
-        Arc::clone(&self.socket)
-    }
-
     /// Releases the buffer if it is empty: an open stream does not need it.
     pub(crate) fn release_buffer(&mut self) {
         if self.unread().is_empty() {
