@@ -7,11 +7,11 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, after, bounded};
 
 use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
@@ -39,22 +39,18 @@ pub struct Full;
 pub struct Pool {
     /// The sending end. Dropping it closes the queue: workers finish the waiting jobs and end.
     jobs: Mutex<Option<Sender<Box<Job>>>>,
+    /// Wakes the supervisor, which ends when this is dropped.
+    wake: Sender<()>,
     shared: Arc<Shared>,
     served: Served,
     /// Guards the door thread that handled the last request.
     last_door: Mutex<Option<ThreadId>>,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
-    /// For `unpark` without a lock.
-    supervisor_thread: thread::Thread,
 }
 
 struct Shared {
     queue: Receiver<Box<Job>>,
     /// Number of jobs taken by workers since the start: shows the supervisor whether the queue moves.
     taken: AtomicU64,
-    /// Whether the supervisor is awake and checks the queue by itself.
-    watching: AtomicBool,
-    stopping: AtomicBool,
     workers: Arc<Quota<()>>,
     /// The number of workers started so far, for their names.
     started: AtomicUsize,
@@ -77,8 +73,6 @@ impl Pool {
         let shared = Arc::new(Shared {
             queue,
             taken: AtomicU64::new(0),
-            watching: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
             workers: Quota::in_total(limits::WORKERS_MAX),
             started: AtomicUsize::new(0),
         });
@@ -86,13 +80,11 @@ impl Pool {
             shared.spawn_worker(Stay::UntilClosed)?;
         }
         let watched = Arc::clone(&shared);
-        // Ends when `Pool::stop` or the pool's drop sets `stopping` and unparks it.
-        let supervisor =
-            thread::Builder::new().name("supervisor".to_owned()).spawn(move || watched.supervise())?;
-        let supervisor_thread = supervisor.thread().clone();
-        let supervisor = Mutex::new(Some(supervisor));
+        let (wake, woken) = bounded(1);
+        // Ends when the pool, which holds the only sender, is dropped.
+        thread::Builder::new().name("supervisor".to_owned()).spawn(move || watched.supervise(&woken))?;
         let (jobs, served, last_door) = (Mutex::new(Some(sender)), Served::default(), Mutex::default());
-        Ok(Pool { jobs, shared, served, last_door, supervisor, supervisor_thread })
+        Ok(Pool { jobs, wake, shared, served, last_door })
     }
 
     /// Permission to run the quick part of a request on this thread, that of its door: if the request is forwarded to a peer, or no
@@ -138,11 +130,9 @@ impl Pool {
             waiter.door_answers(503);
             return Err(Full);
         }
-        // The supervisor lowers `watching` and then looks at the queue once more, in this order, both sequentially
-        // consistent: either it sees this job or we see the flag down.
-        let asleep = !self.shared.watching.load(Ordering::SeqCst);
-        if asleep && !self.shared.queue.is_empty() && !self.shared.watching.swap(true, Ordering::SeqCst) {
-            self.supervisor_thread.unpark();
+        if !self.shared.queue.is_empty() {
+            // Full: the supervisor has been woken, and looks at the queue after it has taken that token.
+            let _ = self.wake.try_send(());
         }
         Ok(waiter)
     }
@@ -160,44 +150,25 @@ impl Pool {
     /// Closes the queue, lets the workers finish the jobs in it, and waits for them up to `patience`. Returns whether all have
     /// ended.
     pub fn stop(&self, patience: Duration) -> bool {
-        let deadline = clock::instant() + patience;
         drop(self.jobs.lock().take());
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.supervisor_thread.unpark();
-        let supervisor = self.supervisor.lock().take();
-        if let Some(supervisor) = supervisor {
-            let _ = supervisor.join(); // neither panics nor takes long
-        }
-        self.shared.workers.wait_below(1, deadline.saturating_duration_since(clock::instant()))
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.stop(Duration::ZERO);
+        self.shared.workers.wait_below(1, patience)
     }
 }
 
 impl Shared {
-    /// Sleeps while the queue is empty. Otherwise checks every [`QUEUE_TICK`] whether it moves.
-    fn supervise(self: Arc<Shared>) {
-        let mut taken_before = self.taken.load(Ordering::Relaxed);
-        while !self.stopping.load(Ordering::SeqCst) {
-            if self.queue.is_empty() {
-                self.watching.store(false, Ordering::SeqCst);
-                if self.queue.is_empty() {
-                    thread::park();
-                }
-                self.watching.store(true, Ordering::SeqCst);
-                taken_before = self.taken.load(Ordering::Relaxed);
-            }
-            thread::park_timeout(limits::QUEUE_TICK);
-            let taken_now = self.taken.load(Ordering::Relaxed);
-            let moved = taken_now.wrapping_sub(taken_before);
-            taken_before = taken_now;
-            for _ in 0..wanted_workers(self.queue.len(), moved) {
-                if self.spawn_worker(Stay::WhileNeeded).is_err() {
-                    break;
+    /// Sleeps until it is woken because a job waits. Then checks every [`limits::QUEUE_TICK`] whether the queue moves, until it is empty.
+    fn supervise(self: Arc<Shared>, woken: &Receiver<()>) {
+        while woken.recv().is_ok() {
+            let mut taken_before = self.taken.load(Ordering::Relaxed);
+            while !self.queue.is_empty() {
+                let _ = after(limits::QUEUE_TICK).recv();
+                let taken_now = self.taken.load(Ordering::Relaxed);
+                let moved = taken_now.wrapping_sub(taken_before);
+                taken_before = taken_now;
+                for _ in 0..wanted_workers(self.queue.len(), moved) {
+                    if self.spawn_worker(Stay::WhileNeeded).is_err() {
+                        break;
+                    }
                 }
             }
         }
