@@ -180,7 +180,7 @@ impl Server {
         let counted = Arc::new(Counted {
             version: config.program.version,
             started: clock.now(),
-            door: public.counter(),
+            door: Arc::clone(public.state()),
             pool: Arc::clone(&pool),
             mcp,
             grants: Arc::clone(&grants),

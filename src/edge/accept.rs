@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::Shared;
+use super::DoorState;
 use super::connection::Connection;
+use super::connections::Connections;
 use super::listener::Listener;
 use super::refusal::Refusal;
 use super::socket::Socket;
 use super::tls::Tls;
 use super::wire::{self, After, Asked, Sink};
 use crate::base::log::{self, Field};
+use crate::base::throttle::Throttle;
 use crate::base::{clock, limits};
 use crate::http::Body;
 use crate::sys;
@@ -27,7 +29,10 @@ const MADE_ROOM: &str = "made_room";
 
 /// Accepts connections, and gives each a thread or a response that refuses it.
 pub(crate) struct Acceptor {
-    shared: Arc<Shared>,
+    door: Arc<DoorState>,
+    connections: Arc<Connections>,
+    /// Bounds the log lines about connections that were refused or evicted.
+    log_limit: Throttle,
     /// Becomes readable (end of file) when the door closes.
     woken: UnixStream,
     /// Refused connections, to be drained for a moment before they are closed.
@@ -39,21 +44,26 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(shared: Arc<Shared>, woken: UnixStream) -> io::Result<Acceptor> {
+    pub(crate) fn new(
+        door: Arc<DoorState>,
+        connections: Arc<Connections>,
+        woken: UnixStream,
+    ) -> io::Result<Acceptor> {
         let spare = Some(woken.try_clone()?);
         let (refused, queue) = bounded(limits::REFUSED_CONNECTIONS);
-        let time = shared.settings.drain_time;
+        let time = door.settings.drain_time;
         // Ends when the acceptor, which holds the only sender, has ended.
         thread::Builder::new()
             .name("edge-refused".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || drain_refused(&queue, time))?;
-        Ok(Acceptor { shared, woken, refused, spare, has_evicted: false })
+        let log_limit = Throttle::new(1);
+        Ok(Acceptor { door, connections, log_limit, woken, refused, spare, has_evicted: false })
     }
 
     /// Accepts until the door closes.
     pub(crate) fn run(mut self, listeners: &[Listener]) {
-        while !self.shared.closing.is_tripped() {
+        while !self.door.closing.is_tripped() {
             let watched = listeners.iter().map(AsFd::as_fd).chain([self.woken.as_fd()]);
             let watched = watched.map(|socket| (socket, libc::POLLIN));
             let ready = sys::are_ready(&watched.collect::<Vec<_>>(), -1);
@@ -85,12 +95,12 @@ impl Acceptor {
         if sys::are_ready(&[(&*accepted, 0)], 0).contains(&true) {
             return;
         }
-        let connections = &self.shared.connections;
-        let counted = peer.filter(|_| !self.shared.settings.trusted_proxies.contain(peer));
+        let connections = &self.connections;
+        let counted = peer.filter(|_| !self.door.settings.trusted_proxies.contain(peer));
         let admitted = match connections.admit(counted, &accepted) {
             Err(Refusal::Busy) => {
                 if connections.make_room() {
-                    self.shared.refusals.count(MADE_ROOM);
+                    self.door.refusals.count(MADE_ROOM);
                     self.report(MADE_ROOM, peer);
                 }
                 connections.admit(counted, &accepted) // one may also have ended on its own meanwhile
@@ -109,7 +119,7 @@ impl Acceptor {
             Some(tls) => socket.encrypted(tls),
         };
         let Ok(socket) = socket else { return }; // no memory, no randomness
-        let connection = Connection { socket, peer, link, shared: Arc::clone(&self.shared) };
+        let connection = Connection { socket, peer, link, door: Arc::clone(&self.door) };
         // Ends when the client disconnects, a deadline passes, or `Edge::stop` closes its socket. Owns the link: the connection is
         // counted as long as this runs, also if it panics.
         let spawned = thread::Builder::new()
@@ -125,19 +135,19 @@ impl Acceptor {
 
     /// Fails if the client has already disconnected.
     fn socket(&self, accepted: &Arc<UnixStream>) -> io::Result<Socket> {
-        Socket::new(Arc::clone(accepted), self.shared.settings.write_stall)
+        Socket::new(Arc::clone(accepted), self.door.settings.write_stall)
     }
 
     /// The TLS settings for this connection. Unix sockets, whose peers have no address, are served in the clear: their bytes do
     /// not leave this machine.
     fn tls(&self, peer: Option<IpAddr>) -> Option<&Arc<Tls>> {
-        peer.and(self.shared.settings.tls.as_ref())
+        peer.and(self.door.settings.tls.as_ref())
     }
 
     /// Answers without a thread, and leaves the socket open to be drained for a moment. A client that expects TLS cannot be
     /// answered: its connection is closed.
     fn refuse(&self, socket: Socket, refusal: Refusal, tls: Option<&Arc<Tls>>) {
-        self.shared.refusals.count(refusal.word());
+        self.door.refusals.count(refusal.word());
         if tls.is_some() {
             return;
         }
@@ -148,10 +158,10 @@ impl Acceptor {
 
     /// Logs the limit that a connection exceeded, at most once a second for each: clients control the rate of connections.
     fn report(&self, reason: &'static str, peer: Option<IpAddr>) {
-        let Some(omitted) = self.shared.log_limit.pass(reason, clock::monotonic()) else {
+        let Some(omitted) = self.log_limit.pass(reason, clock::monotonic()) else {
             return;
         };
-        let settings = &self.shared.settings;
+        let settings = &self.door.settings;
         let (limit, hint) = if reason == Refusal::AddressBusy.word() {
             let hint =
                 "an eighth of MCP_MAX_CONNECTIONS is for one address; a proxy belongs into MCP_TRUSTED_PROXY";
@@ -175,11 +185,11 @@ impl Acceptor {
         let code = error.raw_os_error().unwrap_or_default();
         // The client has already disconnected, or a signal arrived: not an error.
         if [libc::EAGAIN, libc::ECONNABORTED, libc::EINTR, libc::EPROTO, libc::EPERM].contains(&code)
-            || self.shared.closing.is_tripped()
+            || self.door.closing.is_tripped()
         {
             return;
         }
-        if let Some(omitted) = self.shared.log_limit.pass("accept_failed", clock::monotonic()) {
+        if let Some(omitted) = self.log_limit.pass("accept_failed", clock::monotonic()) {
             let hint = "raise the limit of open files, or lower MCP_MAX_CONNECTIONS, if this lasts";
             let fields = [Field::Error(&error.to_string()), Field::Hint(hint), Field::Omitted(omitted)];
             log::error("edge.accept_failed", &fields);
@@ -188,14 +198,14 @@ impl Acceptor {
         if code == libc::EMFILE && self.free_descriptor(listener) {
             return;
         }
-        let _ = self.shared.closing.wait(limits::ACCEPT_PAUSE);
+        let _ = self.door.closing.wait(limits::ACCEPT_PAUSE);
     }
 
     /// Evicts a connection, or else answers one waiting client by means of the spare descriptor. Returns whether the next
     /// `accept` can be expected to succeed.
     fn free_descriptor(&mut self, listener: &Listener) -> bool {
-        if self.shared.connections.make_room() {
-            self.shared.refusals.count(MADE_ROOM);
+        if self.connections.make_room() {
+            self.door.refusals.count(MADE_ROOM);
             // The next `accept` gets the descriptor, unless another thread took it, as it did if one was evicted just before.
             return !std::mem::replace(&mut self.has_evicted, true);
         }

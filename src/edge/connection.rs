@@ -12,10 +12,10 @@ use super::head::{self, Checked, Framing};
 use super::refusal::{Refusal, Stop};
 use super::socket::Socket;
 use super::wire::{self, After, Asked, Drain, Sink};
-use super::{Settings, Shared};
+use super::{DoorState, Settings};
 use crate::base::quota::Held;
 use crate::base::{clock, limits};
-use crate::http::{Admission, Body, Response, Waiter};
+use crate::http::{Admission, Body, Response};
 use crate::workers::Full;
 
 /// A connection, owned by the thread that serves it.
@@ -23,7 +23,7 @@ pub(crate) struct Connection {
     pub(crate) socket: Socket,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) link: Registered,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) door: Arc<DoorState>,
 }
 
 impl Connection {
@@ -40,7 +40,7 @@ impl Connection {
             };
             match served {
                 Ok(After::Keep) => {}
-                Ok(After::Close) => return self.socket.linger(self.shared.settings.drain_time),
+                Ok(After::Close) => return self.socket.linger(self.door.settings.drain_time),
                 Err(_) => return self.socket.finish(),
             }
         }
@@ -48,12 +48,12 @@ impl Connection {
 
     /// Performs the TLS handshake, on the connection's own thread and up to a deadline: a slow client delays nobody else.
     fn handshake(&mut self) -> Result<(), Stop> {
-        if self.socket.is_handshaking() && self.shared.closing.is_tripped() {
+        if self.socket.is_handshaking() && self.door.closing.is_tripped() {
             return Err(Stop::Ended);
         }
-        let deadline = clock::instant() + self.shared.settings.handshake_deadline;
+        let deadline = clock::instant() + self.door.settings.handshake_deadline;
         self.socket.handshake(deadline).map_err(|_| {
-            self.shared.refusals.count("handshake");
+            self.door.refusals.count("handshake");
             Stop::Ended
         })
     }
@@ -64,7 +64,7 @@ impl Connection {
         let asked = Asked::by(checked.version, &checked.head.method);
         let skippable = skippable(&checked);
         let Checked { head, framing, persistent, expects_continue, .. } = checked;
-        let ticket = match Arc::clone(&self.shared.handler).admit(head) {
+        let ticket = match Arc::clone(&self.door.handler).admit(head) {
             Admission::Welcome(ticket) => ticket,
             Admission::Answered(response) => {
                 // The body is skipped before the answer: a client that finds its connection kept may send its next request at once,
@@ -76,7 +76,7 @@ impl Connection {
         if ticket.limit > limits::UNCHECKED_BODY_BYTES {
             self.link.note(Activity::Receiving);
         }
-        let mut share = self.shared.bodies.share(ticket.limit);
+        let mut share = self.door.share(ticket.limit);
         let body = BodyReader::new(framing, ticket.limit)?;
         // H9: only now, after head and size were accepted.
         if expects_continue && !body.is_done() && self.socket.unread().is_empty() {
@@ -89,10 +89,14 @@ impl Connection {
             Activity::Shut => self.socket.note_shut(),
             Activity::Waiting(_) | Activity::Receiving | Activity::Busy | Activity::Streaming(_) => {}
         }
-        let pool = &self.shared.pool;
+        let door = &self.door;
+        let pool = &door.pool;
         let response = match pool.serve(pool.place_at_door(&ticket), ticket, (body, share)) {
-            Ok(waiter) => self.wait(&waiter)?,
-            Err(Full) => self.refusal(Refusal::Busy),
+            Ok(waiter) => {
+                let has_gone = || self.socket.client_has_gone() || door.ended.is_tripped();
+                door.wait(&waiter, has_gone).ok_or(Stop::Ended)?
+            }
+            Err(Full) => door.refusal(Refusal::Busy),
         };
         self.answer(response, asked, if persistent { After::Keep } else { After::Close })
     }
@@ -101,10 +105,10 @@ impl Connection {
     fn next_head(&mut self) -> Result<Checked, Stop> {
         if self.socket.unread().is_empty() {
             // An idle connection is closed without an answer.
-            self.fill(clock::instant() + self.shared.settings.keep_alive_idle).map_err(|_| Stop::Ended)?;
+            self.fill(clock::instant() + self.door.settings.keep_alive_idle).map_err(|_| Stop::Ended)?;
         }
         // H3: from the first byte to the last, at any rate.
-        let deadline = clock::instant() + self.shared.settings.head_deadline;
+        let deadline = clock::instant() + self.door.settings.head_deadline;
         loop {
             if let Some((checked, length)) = head::parse(self.socket.unread(), self.peer)? {
                 self.socket.consume(length);
@@ -130,7 +134,7 @@ impl Connection {
     fn fill(&mut self, deadline: Instant) -> Result<usize, Stop> {
         // The activity was noted before the token is read here, and a closing door trips the token before it looks at the
         // links: one of the two sees the other.
-        if self.shared.closing.is_tripped() {
+        if self.door.closing.is_tripped() {
             self.link.shut();
         }
         self.socket.fill(deadline)
@@ -138,7 +142,7 @@ impl Connection {
 
     /// Reads past an unused body. Returns whether all of it came: many clients send it in a packet of its own.
     fn skip(&mut self, mut left: usize) -> bool {
-        let deadline = clock::instant() + self.shared.settings.drain_time;
+        let deadline = clock::instant() + self.door.settings.drain_time;
         loop {
             let here = self.socket.unread().len().min(left);
             self.socket.consume(here);
@@ -165,42 +169,19 @@ impl Connection {
             if reader.is_done() {
                 return Ok(reader.body);
             }
-            self.fill(start + body_patience(received, &self.shared.settings))?;
+            self.fill(start + body_patience(received, &self.door.settings))?;
         }
-    }
-
-    /// Waits for the answer, and tells the application when it takes long and when the client has disconnected.
-    fn wait(&self, waiter: &Waiter) -> Result<Response, Stop> {
-        let settings = &self.shared.settings;
-        if let Some(response) = waiter.wait(clock::instant() + settings.slow_call) {
-            return Ok(response);
-        }
-        loop {
-            waiter.run_slow_hook(); // each time: the application may have set it since
-            if let Some(response) = waiter.wait(clock::instant() + settings.client_check) {
-                return Ok(response);
-            }
-            if self.socket.client_has_gone() || self.shared.ended.is_tripped() {
-                waiter.client_has_gone();
-                return Err(Stop::Ended);
-            }
-        }
-    }
-
-    fn refusal(&self, refusal: Refusal) -> Response {
-        self.shared.refusals.count(refusal.word());
-        refusal.response()
     }
 
     fn answer_refusal(&mut self, refusal: Refusal) -> Result<After, Stop> {
-        let response = self.refusal(refusal);
+        let response = self.door.refusal(refusal);
         self.answer(response, Asked::UNREAD, After::Close)
     }
 
     fn answer(&mut self, response: Response, asked: Asked, after: After) -> Result<After, Stop> {
-        let shared = Arc::clone(&self.shared);
+        let door = Arc::clone(&self.door);
         // H12: a 500 is a panic or another fault of ours, after which the connection is not used again.
-        let closing = response.status() == 500 || shared.closing.is_tripped();
+        let closing = response.status() == 500 || door.closing.is_tripped();
         let after = if closing { After::Close } else { after };
         let outgoing = wire::frame(response, asked, after);
         let written = match outgoing.body {
@@ -213,20 +194,20 @@ impl Connection {
                 self.socket.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)])
             }
             Body::Stream(stream) => {
-                let Some(_place) = shared.streams.take(()) else {
+                let Some(_place) = door.streams.take(()) else {
                     drop(stream);
-                    let response = self.refusal(Refusal::Busy);
+                    let response = self.door.refusal(Refusal::Busy);
                     return self.answer(response, asked, after);
                 };
                 self.socket.release_buffer();
                 self.socket.bound_send_buffer();
                 self.link.note(Activity::Streaming(stream.waker()));
                 // Either this sees the end, or the last round of `watch_streams` sees the stream.
-                if shared.ended.is_tripped() {
+                if door.ended.is_tripped() {
                     stream.waker().wake();
                 }
-                let keep_alive = shared.settings.stream_keep_alive;
-                let is_ending = &|| shared.ended.is_tripped();
+                let keep_alive = door.settings.stream_keep_alive;
+                let is_ending = &|| door.ended.is_tripped();
                 let drain = Drain { version: asked.version, check: keep_alive, keep_alive, is_ending };
                 drain.run(stream, outgoing.head, &mut self.socket)
             }

@@ -59,10 +59,9 @@ pub(crate) struct Registered {
 }
 
 impl Connections {
-    /// At most `total` connections, at most `per_sender` from one sender.
-    pub(crate) fn new(total: usize, per_sender: usize) -> Arc<Connections> {
-        let (by_sender, total) = (Quota::per_key(per_sender), Quota::in_total(total));
-        Arc::new(Connections { by_sender, total, links: Mutex::default() })
+    /// As many as `total` allows, at most `per_sender` from one sender.
+    pub(crate) fn new(total: Arc<Quota<()>>, per_sender: usize) -> Arc<Connections> {
+        Arc::new(Connections { by_sender: Quota::per_key(per_sender), total, links: Mutex::default() })
     }
 
     /// Counts and registers a connection. Only the total limits those without an `address` (of a trusted proxy, or a Unix socket)
@@ -85,20 +84,10 @@ impl Connections {
         Ok(Registered { connections, link, _of_sender: of_sender, _of_total: of_total })
     }
 
-    /// The number of open connections.
-    pub(crate) fn count(&self) -> usize {
-        self.total.held()
-    }
-
-    /// Waits until all connections have ended. Returns whether they have within `patience`.
-    pub(crate) fn wait_for_end(&self, patience: Duration) -> bool {
-        self.total.wait_below(1, patience)
-    }
-
     /// Evicts the connection that has waited longest for its client, and waits for its end: idle connections make room for
     /// active clients (H6). Returns whether there was one.
     pub(crate) fn make_room(&self) -> bool {
-        let before = self.count();
+        let before = self.total.held();
         let Some((since, link)) = self.longest_waiting() else { return false };
         let evicted = link.evict(since);
         if evicted {

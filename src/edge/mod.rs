@@ -4,10 +4,10 @@
 //! any other code sees them; everything that costs memory or a thread is bounded first (H1-H13).
 
 mod accept;
-pub(crate) mod body_budget;
 pub mod chunked;
 mod connection;
 mod connections;
+mod door;
 pub mod head;
 pub(crate) mod listener;
 mod refusal;
@@ -25,22 +25,18 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use door::{Door, DoorState};
 pub use listener::{Access, Listener};
 pub use refusal::Refusal;
 pub use tls::Tls;
 
-use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
-use crate::base::counters::Counters;
 use crate::base::limits;
-use crate::base::quota::Quota;
-use crate::base::throttle::Throttle;
 use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
-use body_budget::BodyBudget;
 use connections::Connections;
 
-/// The limits and timeouts of an edge. The defaults are those of [`limits`]; tests use shorter timeouts.
+/// The limits and timeouts of a door. The defaults are those of [`limits`]; tests use shorter timeouts.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Connections at once.
@@ -110,57 +106,14 @@ impl Settings {
     }
 }
 
-/// The counts of a door, for metrics.
-#[derive(Clone, Debug, Default)]
-pub struct Counts {
-    /// Open connections; for the trusted door, requests that are being answered.
-    pub connections: usize,
-    /// Open streams.
-    pub streams: usize,
-    /// Refusals before there was a request, by reason, since the start.
-    pub refusals: Vec<(&'static str, u64)>,
-}
-
-/// A running door: for strangers an [`Edge`], for a trusted peer a [`Tiny`](crate::tiny::Tiny).
-pub trait Door {
-    /// A function that returns the door's counts, also for callers that do not own the door.
-    fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync>;
-
-    /// Stops accepting connections (H13). Running requests continue.
-    fn close(&mut self);
-
-    /// Waits until a closed door has answered everything. Returns whether it has within `patience`.
-    fn wait(&self, patience: Duration) -> bool;
-
-    /// Closes the door, and after `patience` cuts off the rest as far as possible.
-    fn stop(&mut self, patience: Duration);
-}
-
 /// The door for strangers.
 pub struct Edge {
-    shared: Arc<Shared>,
+    state: Arc<DoorState>,
+    connections: Arc<Connections>,
     /// Shutting it down wakes the accept loop, which polls the other end.
     wake: UnixStream,
     /// Taken when the door is closed.
     acceptor: Option<JoinHandle<()>>,
-}
-
-/// The state shared by all connections of one edge.
-struct Shared {
-    handler: Arc<dyn Handler>,
-    pool: Arc<Pool>,
-    settings: Settings,
-    connections: Arc<Connections>,
-    streams: Arc<Quota<()>>,
-    bodies: BodyBudget,
-    refusals: Counters,
-    /// Bounds the log lines about connections that were refused or evicted.
-    log_limit: Throttle,
-    /// Tripped when the door closes: requests that have arrived are answered, streams continue until the application ends them;
-    /// nothing else is read.
-    closing: CancelToken,
-    /// Tripped when everything is cut off.
-    ended: CancelToken,
 }
 
 impl Edge {
@@ -178,73 +131,47 @@ impl Edge {
             listener.tune(settings.write_stall)?;
         }
         let (wake, woken) = UnixStream::pair()?;
-        let shared = Arc::new(Shared {
-            handler,
-            pool,
-            connections: Connections::new(settings.connections, settings.connections_per_address),
-            streams: Quota::in_total(settings.streams),
-            bodies: BodyBudget::new(settings.body_bytes_in_flight, settings.large_body_bytes_in_flight),
-            refusals: Counters::default(),
-            log_limit: Throttle::new(1),
-            settings,
-            closing: CancelToken::new(),
-            ended: CancelToken::new(),
-        });
-        let watching = Arc::clone(&shared);
-        // Ends when `Edge::stop` trips `ended`.
+        let state = DoorState::new(handler, pool, settings);
+        let per_sender = state.settings.connections_per_address;
+        let connections = Connections::new(Arc::clone(&state.running), per_sender);
+        let (door, watched) = (Arc::clone(&state), Arc::clone(&connections));
+        // Ends when `Door::stop` trips `ended`.
         thread::Builder::new()
             .name("edge-watch".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
-            .spawn(move || {
-                watching.connections.watch_streams(watching.settings.client_check, &watching.ended)
-            })?;
-        let acceptor = accept::Acceptor::new(Arc::clone(&shared), woken)?;
+            .spawn(move || watched.watch_streams(door.settings.client_check, &door.ended))?;
+        let acceptor = accept::Acceptor::new(Arc::clone(&state), Arc::clone(&connections), woken)?;
         // Ends when it is woken by `Edge::close`.
         let acceptor =
             thread::Builder::new().name("edge-accept".to_owned()).spawn(move || acceptor.run(&listeners))?;
-        Ok(Edge { shared, wake, acceptor: Some(acceptor) })
+        Ok(Edge { state, connections, wake, acceptor: Some(acceptor) })
     }
 
     /// The number of open connections.
     #[cfg(test)]
     pub fn connections(&self) -> usize {
-        self.shared.connections.count()
+        self.state.running.held()
     }
 }
 
 impl Door for Edge {
-    fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
-        let shared = Arc::clone(&self.shared);
-        Box::new(move || Counts {
-            connections: shared.connections.count(),
-            streams: shared.streams.held(),
-            refusals: shared.refusals.counts(),
-        })
+    fn state(&self) -> &Arc<DoorState> {
+        &self.state
     }
 
     /// Connections without a whole request end at once. Running requests are answered with `Connection: close`.
     fn close(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
-        self.shared.closing.trip();
+        self.state.closing.trip();
         let _ = self.wake.shutdown(Shutdown::Both);
         let _ = acceptor.join(); // after this no connection is added
-        self.shared.connections.shut();
+        self.connections.shut();
     }
 
-    fn wait(&self, patience: Duration) -> bool {
-        self.shared.connections.wait_for_end(patience)
-    }
-
-    fn stop(&mut self, patience: Duration) {
-        self.close();
-        let over = self.wait(patience);
-        self.shared.ended.trip();
-        if over {
-            return;
-        }
-        self.shared.connections.cut();
+    fn cut(&self) {
+        self.connections.cut();
         // A thread that waits for a worker checks `ended` in this interval.
-        self.wait(self.shared.settings.client_check.saturating_mul(2));
+        self.wait(self.state.settings.client_check.saturating_mul(2));
     }
 }
 

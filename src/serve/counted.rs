@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::audit;
 use crate::base::clock::Timestamp;
 use crate::bridge::{Bridges, ServerSummary};
-use crate::edge;
+use crate::edge::DoorState;
 use crate::github::GitHub;
 use crate::mcp::Mcp;
 use crate::metrics::{self, Snapshot};
@@ -17,7 +17,7 @@ use crate::workers::Pool;
 pub(super) struct Counted {
     pub(super) version: &'static str,
     pub(super) started: Timestamp,
-    pub(super) door: Box<dyn Fn() -> edge::Counts + Send + Sync>,
+    pub(super) door: Arc<DoorState>,
     pub(super) pool: Arc<Pool>,
     /// Of any of the servers: they count together.
     pub(super) mcp: Mcp,
@@ -37,18 +37,18 @@ impl Counted {
             version: self.version.to_owned(),
             since: self.started.rfc3339(),
             sessions: counts.sessions,
-            streams: (self.door)().streams,
+            streams: self.door.streams.held(),
             calls: counts.calls,
             programs: self.servers().iter().map(|server| server.running).sum(),
         }
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let (door, mcp) = ((self.door)(), self.mcp.counts());
+        let (door, mcp) = (&self.door, self.mcp.counts());
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let mut gauges = vec![
-            ("mcp_connections", "Open connections.", number(door.connections)),
-            ("mcp_streams", "Open streams.", number(door.streams)),
+            ("mcp_connections", "Open connections.", number(door.running.held())),
+            ("mcp_streams", "Open streams.", number(door.streams.held())),
             ("mcp_sessions", "Sessions of the older protocol era.", number(mcp.sessions)),
             ("mcp_listeners", "Open subscriptions of the newer.", number(mcp.listeners)),
             ("mcp_calls", "Calls that run.", number(mcp.calls)),
@@ -74,7 +74,7 @@ impl Counted {
             version,
             gauges,
             github_calls,
-            door_refusals: door.refusals,
+            door_refusals: door.refusals.counts(),
             tolerated,
             audit_lines,
             servers,

@@ -4,69 +4,62 @@
 use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
-use super::Shared;
+use crate::base::limits;
 use crate::base::quota::Held;
-use crate::base::{clock, limits};
-use crate::edge::Refusal;
 use crate::edge::head::{self, Checked, Framing, RequestLine, Version};
 use crate::edge::wire::{self, After, Asked, Drain, Sink};
-use crate::http::{Admission, Body, Response, Waiter};
+use crate::edge::{DoorState, Refusal};
+use crate::http::{Admission, Body, Response};
 use crate::workers::Full;
 
-impl Shared {
-    /// Answers a request.
-    pub(super) fn serve(&self, mut request: tiny_http::Request) {
-        let asked = asked(&request);
-        let response = self.answer(&mut request).unwrap_or_else(|refusal| self.refusal(refusal));
-        // Drains the rest of the body first: closed over unread bytes, the connection would be reset.
-        let sink = Writer(request.into_writer());
-        self.write(response, asked, sink);
-    }
+/// Answers a request.
+pub(super) fn serve(door: &DoorState, mut request: tiny_http::Request) {
+    let asked = asked(&request);
+    let response = answer(door, &mut request).unwrap_or_else(|refusal| door.refusal(refusal));
+    // Drains the rest of the body first: closed over unread bytes, the connection would be reset.
+    let sink = Writer(request.into_writer());
+    write(door, response, asked, sink);
+}
 
-    /// Answers a request on the accept loop's thread, because no other could be started.
-    pub(super) fn refuse_busy(&self, request: tiny_http::Request) {
-        let asked = asked(&request);
-        self.write(self.refusal(Refusal::Busy), asked, Writer(request.into_writer()));
-    }
+/// Answers a request on the accept loop's thread, because no other could be started.
+pub(super) fn refuse_busy(door: &DoorState, request: tiny_http::Request) {
+    let asked = asked(&request);
+    write(door, door.refusal(Refusal::Busy), asked, Writer(request.into_writer()));
+}
 
-    fn refusal(&self, refusal: Refusal) -> Response {
-        self.refusals.count(refusal.word());
-        refusal.response()
+fn answer(door: &DoorState, request: &mut tiny_http::Request) -> Result<Response, Refusal> {
+    let checked = check(request)?;
+    if is_kept_open(request) {
+        return Err(Refusal::KeptOpen);
     }
+    let ticket = match Arc::clone(&door.handler).admit(checked.head) {
+        Admission::Welcome(ticket) => ticket,
+        Admission::Answered(response) => return Ok(response),
+    };
+    let Framing::Length(length) = checked.framing else { return Err(Refusal::NoLength) };
+    let length = usize::try_from(length).ok().filter(|&length| length <= ticket.limit);
+    let mut share = door.share(ticket.limit);
+    let body = read_body(request, length.ok_or(Refusal::BodyTooLarge)?, &mut share)?;
+    let waiter = door.pool.serve(None, ticket, (body, share)).map_err(|Full| Refusal::Busy)?;
+    // Always there at last: tiny_http cannot tell that the client has gone.
+    Ok(door.wait(&waiter, || false).unwrap_or_else(|| Response::new(500)))
+}
 
-    fn answer(&self, request: &mut tiny_http::Request) -> Result<Response, Refusal> {
-        let checked = check(request)?;
-        if is_kept_open(request) {
-            return Err(Refusal::KeptOpen);
+fn write(door: &DoorState, response: Response, asked: Asked, mut sink: Writer) {
+    let outgoing = wire::frame(response, asked, After::Close);
+    let written = match outgoing.body {
+        Body::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
+        Body::Stream(stream) => {
+            let Some(_place) = door.streams.take(()) else {
+                return write(door, door.refusal(Refusal::Busy), asked, sink);
+            };
+            let (check, keep_alive) = (door.settings.client_check, door.settings.stream_keep_alive);
+            let is_ending = &|| door.ended.is_tripped();
+            let drain = Drain { version: asked.version, check, keep_alive, is_ending };
+            drain.run(stream, outgoing.head, &mut sink)
         }
-        let ticket = match Arc::clone(&self.handler).admit(checked.head) {
-            Admission::Welcome(ticket) => ticket,
-            Admission::Answered(response) => return Ok(response),
-        };
-        let Framing::Length(length) = checked.framing else { return Err(Refusal::NoLength) };
-        let length = usize::try_from(length).ok().filter(|&length| length <= ticket.limit);
-        let mut share = self.bodies.share(ticket.limit);
-        let body = read_body(request, length.ok_or(Refusal::BodyTooLarge)?, &mut share)?;
-        let waiter = self.pool.serve(None, ticket, (body, share)).map_err(|Full| Refusal::Busy)?;
-        Ok(wait(&waiter))
-    }
-
-    fn write(&self, response: Response, asked: Asked, mut sink: Writer) {
-        let outgoing = wire::frame(response, asked, After::Close);
-        let written = match outgoing.body {
-            Body::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
-            Body::Stream(stream) => {
-                let Some(_place) = self.streams.take(()) else {
-                    return self.write(self.refusal(Refusal::Busy), asked, sink);
-                };
-                let (check, keep_alive) = (limits::CLIENT_CHECK, limits::STREAM_KEEP_ALIVE);
-                let is_ending = &|| self.ended.is_tripped();
-                let drain = Drain { version: asked.version, check, keep_alive, is_ending };
-                drain.run(stream, outgoing.head, &mut sink)
-            }
-        };
-        drop(written); // an error means that the client has disconnected
-    }
+    };
+    drop(written); // an error means that the client has disconnected
 }
 
 fn version(request: &tiny_http::Request) -> Result<Version, Refusal> {
@@ -135,17 +128,6 @@ fn read_body(
         body.extend_from_slice(read);
     }
     Ok(body)
-}
-
-fn wait(waiter: &Waiter) -> Response {
-    let mut patience = limits::SLOW_CALL;
-    loop {
-        if let Some(response) = waiter.wait(clock::instant() + patience) {
-            return response;
-        }
-        waiter.run_slow_hook(); // each time: the application may have set it since
-        patience = limits::CLIENT_CHECK;
-    }
 }
 
 /// The writer of tiny_http for one answer.

@@ -29,14 +29,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
-use crate::base::cancel::CancelToken;
 use crate::base::capacity::Capacity;
-use crate::base::counters::Counters;
 use crate::base::log::{self, Field};
-use crate::base::quota::Quota;
 use crate::base::{clock, limits};
-use crate::edge::body_budget::BodyBudget;
-use crate::edge::{Counts, Door, Listener};
+use crate::edge::{Door, DoorState, Listener, Settings};
 use crate::http::Handler;
 use crate::sys;
 use crate::workers::Pool;
@@ -56,25 +52,11 @@ pub struct Parts {
 
 /// The door for a trusted peer.
 pub struct Tiny {
-    shared: Arc<Shared>,
+    state: Arc<DoorState>,
     /// The listener as a stream, because std offers shutdown for no other type. Shut down, it makes every `accept` fail.
     shutter: UnixStream,
     /// Taken when the door is closed.
     acceptor: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    handler: Arc<dyn Handler>,
-    pool: Arc<Pool>,
-    /// Tripped when the door closes.
-    closing: CancelToken,
-    /// Tripped when the door stops waiting for answers.
-    ended: CancelToken,
-    /// The number of running requests, each with a thread.
-    threads: Arc<Quota<()>>,
-    streams: Arc<Quota<()>>,
-    bodies: BodyBudget,
-    refusals: Counters,
 }
 
 impl Tiny {
@@ -90,53 +72,31 @@ impl Tiny {
         listener.send_at_once()?; // tiny_http does not set this
         let Parts { handler, pool, capacity, when_lost } = parts;
         let shutter = UnixStream::from(listener.as_fd().try_clone_to_owned()?);
-        let shared = Arc::new(Shared {
-            handler,
-            pool,
-            closing: CancelToken::new(),
-            ended: CancelToken::new(),
-            threads: Quota::in_total(capacity.tiny_threads()),
-            streams: Quota::in_total(capacity.streams),
-            bodies: BodyBudget::new(capacity.body_bytes_in_flight(), limits::LARGE_BODY_BYTES_IN_FLIGHT),
-            refusals: Counters::default(),
-        });
-        let accepting = Arc::clone(&shared);
+        let settings = Settings { connections: capacity.tiny_threads(), ..Settings::of(&capacity) };
+        let state = DoorState::new(handler, pool, settings);
+        let accepting = Arc::clone(&state);
         // Ends when `Tiny::close` trips `closing` and shuts the listener, or after `when_lost`.
         let acceptor = thread::Builder::new()
             .name("tiny-accept".to_owned())
-            .spawn(move || accepting.keep_open(Arc::new(listener), when_lost))?;
-        Ok(Tiny { shared, shutter, acceptor: Some(acceptor) })
+            .spawn(move || keep_open(&accepting, Arc::new(listener), when_lost))?;
+        Ok(Tiny { state, shutter, acceptor: Some(acceptor) })
     }
 }
 
 impl Door for Tiny {
-    fn counter(&self) -> Box<dyn Fn() -> Counts + Send + Sync> {
-        let shared = Arc::clone(&self.shared);
-        Box::new(move || Counts {
-            connections: shared.threads.held(),
-            streams: shared.streams.held(),
-            refusals: shared.refusals.counts(),
-        })
+    fn state(&self) -> &Arc<DoorState> {
+        &self.state
     }
 
     fn close(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
-        self.shared.closing.trip();
+        self.state.closing.trip();
         let _ = self.shutter.shutdown(Shutdown::Both);
         let _ = acceptor.join();
     }
 
-    fn wait(&self, patience: Duration) -> bool {
-        self.shared.threads.wait_below(1, patience)
-    }
-
-    /// Streams are cut off, calls continue.
-    fn stop(&mut self, patience: Duration) {
-        self.close();
-        if !self.wait(patience) {
-            self.shared.ended.trip();
-        }
-    }
+    /// Calls continue.
+    fn cut(&self) {}
 }
 
 impl Drop for Tiny {
@@ -145,85 +105,83 @@ impl Drop for Tiny {
     }
 }
 
-impl Shared {
-    /// Opens the door, and opens it anew when tiny_http has stopped accepting, as it does at the first error of `accept`.
-    fn keep_open(self: Arc<Shared>, listener: Arc<Listener>, when_lost: Option<Box<dyn FnOnce() + Send>>) {
-        let mut failing_since = clock::instant();
-        loop {
-            let opened = clock::instant();
-            let (report, reported) = bounded(1);
-            let (shared, socket) = (Arc::clone(&self), Arc::clone(&listener));
-            // Ends when its server is dropped, after its report. tiny_http panics where no thread is left, and the drop connects to
-            // the server's own address, which waits while the backlog is full: neither may hold up this loop.
-            let server = thread::Builder::new()
-                .name("tiny-server".to_owned())
-                .spawn(move || shared.run_server(&socket, &report));
-            let error = reported.recv().unwrap_or_else(|_| io::Error::other("no thread is left"));
-            if self.closing.is_tripped() {
-                return drop(server.map(JoinHandle::join));
-            }
-            log::error("tiny.accept_ended", &[Field::Error(&error.to_string())]);
-            if opened.elapsed() >= limits::TINY_LOST {
-                failing_since = clock::instant();
-            }
-            match when_lost {
-                Some(run) if failing_since.elapsed() >= limits::TINY_LOST => return run(),
-                Some(_) | None => self.closing.wait(limits::TINY_REOPEN_PAUSE),
-            };
+/// Opens the door, and opens it anew when tiny_http has stopped accepting, as it does at the first error of `accept`.
+fn keep_open(door: &Arc<DoorState>, listener: Arc<Listener>, when_lost: Option<Box<dyn FnOnce() + Send>>) {
+    let mut failing_since = clock::instant();
+    loop {
+        let opened = clock::instant();
+        let (report, reported) = bounded(1);
+        let (served, socket) = (Arc::clone(door), Arc::clone(&listener));
+        // Ends when its server is dropped, after its report. tiny_http panics where no thread is left, and the drop connects to
+        // the server's own address, which waits while the backlog is full: neither may hold up this loop.
+        let server = thread::Builder::new()
+            .name("tiny-server".to_owned())
+            .spawn(move || run_server(&served, &socket, &report));
+        let error = reported.recv().unwrap_or_else(|_| io::Error::other("no thread is left"));
+        if door.closing.is_tripped() {
+            return drop(server.map(JoinHandle::join));
         }
-    }
-
-    /// Runs a server of tiny_http on this socket, and reports why it stopped accepting.
-    fn run_server(self: &Arc<Shared>, listener: &Listener, report: &Sender<io::Error>) {
-        let server = match open(listener) {
-            Ok(server) => server,
-            Err(error) => return drop(report.send(error)),
+        log::error("tiny.accept_ended", &[Field::Error(&error.to_string())]);
+        if opened.elapsed() >= limits::TINY_LOST {
+            failing_since = clock::instant();
+        }
+        match when_lost {
+            Some(run) if failing_since.elapsed() >= limits::TINY_LOST => return run(),
+            Some(_) | None => door.closing.wait(limits::TINY_REOPEN_PAUSE),
         };
-        let _ = report.send(self.take_requests(&server, listener));
-        // Requests on connections that were accepted before.
-        let patience = if self.closing.is_tripped() { limits::TINY_LOOK } else { limits::TINY_LOST };
-        while let Ok(Some(request)) = server.recv_timeout(patience) {
-            self.start_request(request);
-        }
     }
+}
 
-    /// Gives each request a thread until tiny_http stops accepting. Returns why it did.
-    fn take_requests(self: &Arc<Shared>, server: &tiny_http::Server, listener: &Listener) -> io::Error {
-        let mut unaccepted: u32 = 0;
-        while unaccepted < limits::TINY_DEAD_LOOKS {
-            match server.recv_timeout(limits::TINY_LOOK) {
-                Ok(Some(request)) => {
-                    self.start_request(request);
-                    unaccepted = 0;
-                }
-                // If its thread has panicked (no descriptor was left), tiny_http reports nothing, and connections wait.
-                Ok(None) if sys::are_ready(&[(listener, libc::POLLIN)], 0).contains(&true) => {
-                    unaccepted = unaccepted.saturating_add(1);
-                }
-                Ok(None) => unaccepted = 0,
-                Err(error) => return error,
+/// Runs a server of tiny_http on this socket, and reports why it stopped accepting.
+fn run_server(door: &Arc<DoorState>, listener: &Listener, report: &Sender<io::Error>) {
+    let server = match open(listener) {
+        Ok(server) => server,
+        Err(error) => return drop(report.send(error)),
+    };
+    let _ = report.send(take_requests(door, &server, listener));
+    // Requests on connections that were accepted before.
+    let patience = if door.closing.is_tripped() { limits::TINY_LOOK } else { limits::TINY_LOST };
+    while let Ok(Some(request)) = server.recv_timeout(patience) {
+        start_request(door, request);
+    }
+}
+
+/// Gives each request a thread until tiny_http stops accepting. Returns why it did.
+fn take_requests(door: &Arc<DoorState>, server: &tiny_http::Server, listener: &Listener) -> io::Error {
+    let mut unaccepted: u32 = 0;
+    while unaccepted < limits::TINY_DEAD_LOOKS {
+        match server.recv_timeout(limits::TINY_LOOK) {
+            Ok(Some(request)) => {
+                start_request(door, request);
+                unaccepted = 0;
             }
+            // If its thread has panicked (no descriptor was left), tiny_http reports nothing, and connections wait.
+            Ok(None) if sys::are_ready(&[(listener, libc::POLLIN)], 0).contains(&true) => {
+                unaccepted = unaccepted.saturating_add(1);
+            }
+            Ok(None) => unaccepted = 0,
+            Err(error) => return error,
         }
-        io::Error::other("connections wait and are not accepted")
     }
+    io::Error::other("connections wait and are not accepted")
+}
 
-    fn start_request(self: &Arc<Shared>, request: tiny_http::Request) {
-        if let Some(hint) = exchange::reason_to_leak(&request) {
-            self.refusals.count("leaked");
-            log::error("tiny.request_leaked", &[Field::Hint(hint)]);
-            return std::mem::forget(request);
-        }
-        let Some(counted) = self.threads.take(()) else { return self.refuse_busy(request) };
-        let shared = Arc::clone(self);
-        // Ends when the request is answered. Without a thread, the dropped request answers 500.
-        let _ = thread::Builder::new()
-            .name("tiny-request".to_owned())
-            .stack_size(limits::CONNECTION_STACK_BYTES)
-            .spawn(move || {
-                shared.serve(request);
-                drop(counted);
-            });
+fn start_request(door: &Arc<DoorState>, request: tiny_http::Request) {
+    if let Some(hint) = exchange::reason_to_leak(&request) {
+        door.refusals.count("leaked");
+        log::error("tiny.request_leaked", &[Field::Hint(hint)]);
+        return std::mem::forget(request);
     }
+    let Some(counted) = door.running.take(()) else { return exchange::refuse_busy(door, request) };
+    let served = Arc::clone(door);
+    // Ends when the request is answered. Without a thread, the dropped request answers 500.
+    let _ = thread::Builder::new()
+        .name("tiny-request".to_owned())
+        .stack_size(limits::CONNECTION_STACK_BYTES)
+        .spawn(move || {
+            exchange::serve(&served, request);
+            drop(counted);
+        });
 }
 
 /// A server of tiny_http on this socket. Fails for lack of descriptors only, and panics for lack of threads.

@@ -127,8 +127,8 @@ fn bytes_after_a_chunked_body_are_not_served_as_a_request() {
         assert_eq!(client.rest(), "", "{version}");
     }
     let clients = kept.map(send);
-    let count = door.tiny.as_ref().unwrap().counter();
-    while !count().refusals.contains(&("leaked", 4)) {
+    let state = door.tiny.as_ref().unwrap().state();
+    while !state.refusals.counts().contains(&("leaked", 4)) {
         std::thread::yield_now();
     }
     for mut client in clients {
@@ -168,21 +168,21 @@ fn heads_are_checked_as_strictly_as_at_the_edge() {
 #[test]
 fn a_full_door_answers_that_it_is_busy() {
     let door = door("busy");
-    let shared = &door.tiny.as_ref().unwrap().shared;
-    let threads: Vec<_> = std::iter::from_fn(|| shared.threads.take(())).collect();
+    let state = door.tiny.as_ref().unwrap().state();
+    let threads: Vec<_> = std::iter::from_fn(|| state.running.take(())).collect();
     assert_eq!(door.get("/x").status, 503);
     drop(threads);
-    let streams: Vec<_> = std::iter::from_fn(|| shared.streams.take(())).collect();
+    let streams: Vec<_> = std::iter::from_fn(|| state.streams.take(())).collect();
     assert_eq!(door.get("/stream").status, 503);
     drop(streams);
-    let mut bodies = shared.bodies.share(LIMIT);
+    let mut bodies = state.share(LIMIT);
     for bytes in (0..usize::BITS).rev().map(|bit| 1 << bit) {
         while bodies.grow(bytes) {}
     }
     assert_eq!(door.client().post_and_close("/echo", "b").status, 503);
     drop(bodies);
     assert_eq!(door.client().post_and_close("/echo", "b").status, 200);
-    assert!(shared.refusals.counts().contains(&("busy", 3)));
+    assert!(state.refusals.counts().contains(&("busy", 3)));
 }
 
 /// H2: a length that makes stock tiny_http abort the process does not stop this door.
@@ -197,8 +197,8 @@ fn a_giant_content_length_ends_only_its_connection() {
         }
     }
     // Until then tiny_http may queue a connection behind these.
-    let count = door.tiny.as_ref().unwrap().counter();
-    while count().refusals != [("leaked", 4)] {
+    let state = door.tiny.as_ref().unwrap().state();
+    while state.refusals.counts() != [("leaked", 4)] {
         std::thread::yield_now();
     }
     assert_eq!(door.get("/").status, 200);

@@ -6,7 +6,7 @@ fn socket() -> Arc<UnixStream> {
 
 #[test]
 fn each_sender_and_all_together_are_capped() {
-    let connections = Connections::new(3, 2);
+    let connections = Connections::new(Quota::in_total(3), 2);
     let admit = |text: &str| connections.admit(text.parse().ok(), &socket());
     let refused = |text: &str| admit(text).err().unwrap();
     let first = admit("192.0.2.1").unwrap();
@@ -30,7 +30,7 @@ fn each_sender_and_all_together_are_capped() {
 #[test]
 fn this_machine_is_capped_as_a_whole_only() {
     for address in ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"] {
-        let connections = Connections::new(3, 1);
+        let connections = Connections::new(Quota::in_total(3), 1);
         let admit = || connections.admit(address.parse().ok(), &socket());
         let _open = [(); 3].map(|()| admit().unwrap());
         assert_eq!(admit().err().unwrap(), Refusal::Busy, "{address}");

@@ -1,0 +1,111 @@
+//! The parts that both kinds of doors have, and how a door ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Settings;
+use super::refusal::Refusal;
+use crate::base::cancel::CancelToken;
+use crate::base::counters::Counters;
+use crate::base::quota::{Held, Quota};
+use crate::base::{clock, limits};
+use crate::http::{Handler, Response, Waiter};
+use crate::workers::Pool;
+
+/// A running door: for strangers an [`Edge`](super::Edge), for a trusted peer a [`Tiny`](crate::tiny::Tiny).
+pub trait Door {
+    /// The door's state.
+    fn state(&self) -> &Arc<DoorState>;
+
+    /// Stops accepting connections (H13). Running requests continue.
+    fn close(&mut self);
+
+    /// Cuts off the requests that are still running, as far as possible. Their streams are already ending.
+    fn cut(&self);
+
+    /// Waits until a closed door has answered everything. Returns whether it has within `patience`.
+    fn wait(&self, patience: Duration) -> bool {
+        self.state().running.wait_below(1, patience)
+    }
+
+    /// Closes the door, and after `patience` cuts off the rest as far as possible.
+    fn stop(&mut self, patience: Duration) {
+        self.close();
+        let is_over = self.wait(patience);
+        self.state().ended.trip();
+        if !is_over {
+            self.cut();
+        }
+    }
+}
+
+/// The state that all requests of a door share.
+pub struct DoorState {
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) settings: Settings,
+    /// Open connections; for the trusted door, requests that are being answered, each with a thread.
+    pub(crate) running: Arc<Quota<()>>,
+    /// Open streams.
+    pub(crate) streams: Arc<Quota<()>>,
+    /// Bytes of bodies in memory. Small bodies, which unauthenticated clients may send, have a budget of their own: large ones, however
+    /// slow, keep nobody from logging in.
+    small_bodies: Arc<Quota<()>>,
+    large_bodies: Arc<Quota<()>>,
+    /// Refusals before there was a request, by reason, since the start.
+    pub(crate) refusals: Counters,
+    /// Tripped when the door closes: requests that have arrived are answered, streams continue until the application ends them;
+    /// nothing else is read.
+    pub(crate) closing: CancelToken,
+    /// Tripped when everything is cut off.
+    pub(crate) ended: CancelToken,
+}
+
+impl DoorState {
+    pub(crate) fn new(handler: Arc<dyn Handler>, pool: Arc<Pool>, settings: Settings) -> Arc<DoorState> {
+        Arc::new(DoorState {
+            handler,
+            pool,
+            running: Quota::in_total(settings.connections),
+            streams: Quota::in_total(settings.streams),
+            small_bodies: Quota::in_total(settings.body_bytes_in_flight),
+            large_bodies: Quota::in_total(settings.large_body_bytes_in_flight),
+            settings,
+            refusals: Counters::default(),
+            closing: CancelToken::new(),
+            ended: CancelToken::new(),
+        })
+    }
+
+    /// Counts a refusal, and answers it.
+    pub(crate) fn refusal(&self, refusal: Refusal) -> Response {
+        self.refusals.count(refusal.word());
+        refusal.response()
+    }
+
+    /// An empty share of the memory budget for a body of at most `limit` bytes. It grows with the bytes that arrive.
+    pub(crate) fn share(&self, limit: usize) -> Held<()> {
+        let is_small = limit <= limits::UNCHECKED_BODY_BYTES;
+        let quota = if is_small { &self.small_bodies } else { &self.large_bodies };
+        quota.nothing(())
+    }
+
+    /// Waits for the answer, and tells the application when it takes long. `None` if the client has disconnected, which is told as
+    /// well.
+    pub(crate) fn wait(&self, waiter: &Waiter, client_has_gone: impl Fn() -> bool) -> Option<Response> {
+        let answer = |patience| waiter.wait(clock::instant() + patience);
+        if let Some(response) = answer(self.settings.slow_call) {
+            return Some(response);
+        }
+        loop {
+            waiter.run_slow_hook(); // each time: the application may have set it since
+            if let Some(response) = answer(self.settings.client_check) {
+                return Some(response);
+            }
+            if client_has_gone() {
+                waiter.client_has_gone();
+                return None;
+            }
+        }
+    }
+}
