@@ -46,6 +46,7 @@ SLOW_ROUNDS = 2  # of servers far slower than a Rust program: more precise figur
 
 PROGRAMS, BINARY, RESULTS = sys.argv[1:4]
 HERE = os.path.dirname(os.path.abspath(__file__))
+STATIC = os.path.join(HERE, "../../dist", os.path.basename(BINARY))
 STARTED = time.monotonic()
 
 
@@ -158,8 +159,9 @@ def cold(results, all_of_them):
 
 
 def memory(results, all_of_them):
-    """Before the first request, and after many calls."""
-    for server in in_earnest(all_of_them):
+    """Before the first request, also of the static binary, and after many calls."""
+    static = [Ours(STATIC, name="ours, static")] if os.path.exists(STATIC) else []
+    for server in in_earnest(all_of_them + static):
         say(f"memory of {server.name}")
         with server:
             time.sleep(SETTLE)
@@ -200,9 +202,8 @@ def size(results, _):
     crates = os.path.join(HERE, "../../deps.txt")
     with open(crates) as file:
         found = {"crates": len(file.readlines()), "dynamic_mib": os.path.getsize(BINARY) / 2**20}
-    static = os.path.join(HERE, "../../dist", os.path.basename(BINARY))
-    if os.path.exists(static):
-        found["static_mib"] = os.path.getsize(static) / 2**20
+    if os.path.exists(STATIC):
+        found["static_mib"] = os.path.getsize(STATIC) / 2**20
     else:
         say("without the size of the static binary: make static")
     results.add("size", Ours(BINARY), found)

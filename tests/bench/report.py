@@ -168,6 +168,7 @@ def targets(records):
     yield "metadata/s : rmcp", AT_LEAST, 0.8, records.ratio("per_second", OURS, RIVAL, section="metadata")
     ours = {"server": OURS}
     yield "RSS idle, MiB", AT_MOST, 6, records.median("rss_mib", section="idle", **ours)
+    yield "RSS idle of the static binary, MiB", AT_MOST, 6, records.median("rss_mib", section="idle", server="ours, static")
     yield "RSS after 100,000 calls, MiB", AT_MOST, 12, records.median("rss_mib", section="used", **ours)
     for era in ("modern", "legacy"):
         at = {"section": "streams", "era": era} | ours
