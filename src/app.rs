@@ -121,7 +121,7 @@ impl App {
             // T17: also ends sessions and streams that were opened while their grant was being ended.
             for grant in mcp.grants() {
                 if !self.oauth.is_live(&server.resource, grant) {
-                    mcp.end_grant(grant, Some(&server.resource.uri()));
+                    mcp.end_grant(grant, Some(&server.resource.uri));
                 }
             }
         }
@@ -131,7 +131,7 @@ impl App {
     pub fn named_servers(&self) -> Vec<(String, Arc<str>)> {
         let servers = self.servers();
         let resources = servers.iter().map(|server| &server.resource);
-        resources.filter_map(|resource| Some((resource.name()?.to_owned(), resource.uri()))).collect()
+        resources.filter_map(|resource| Some((resource.name()?.to_owned(), resource.uri.clone()))).collect()
     }
 
     fn servers(&self) -> Vec<Arc<McpServer>> {
@@ -148,7 +148,7 @@ impl App {
     /// Ends the sessions and streams of removed servers.
     fn end_unserved(&self) {
         let servers = self.servers();
-        let served: Vec<_> = servers.iter().map(|server| server.resource.uri()).collect();
+        let served: Vec<_> = servers.iter().map(|server| Arc::clone(&server.resource.uri)).collect();
         servers.first().iter().for_each(|any| any.mcp.keep_only(&served));
     }
 
@@ -304,7 +304,7 @@ impl App {
         if endpoint == Endpoint::Mcp {
             return mcp.handle(request, principal, responder);
         }
-        let (mcp, message_path) = (mcp.clone(), format!("{}{MESSAGE}", resource.url().path()));
+        let (mcp, message_path) = (mcp.clone(), format!("{}{MESSAGE}", resource.url.path()));
         Some(Box::new(move || mcp.handle_http_sse(request, principal, (responder, &message_path))))
     }
 }

@@ -314,18 +314,18 @@ impl Endpoints {
             None => &consent.name,
         };
         let pages = oauth::Pages::new(shown, &consent.title, consent.scope_words.clone());
-        let resource =
-            oauth::ProtectedResource::new(&self.public_url, name.as_deref(), &consent.scopes, pages)
-                .keeping_github_tokens(consent.keeps_github_tokens)
-                .needing_user(consent.needs_user)
-                .handing_over(consent.handed_github_scopes.as_ref().map(in_words))
-                .open_to(Arc::clone(&access));
+        let mut resource =
+            oauth::ProtectedResource::new(&self.public_url, name.as_deref(), &consent.scopes, pages);
+        resource.tools_call_github = consent.keeps_github_tokens;
+        resource.needs_user = consent.needs_user;
+        resource.handed_scopes = consent.handed_github_scopes.as_ref().map(in_words);
+        resource.access = Arc::clone(&access);
         let resource = Arc::new(resource);
         let challenges = Arc::clone(&resource);
         let settings = mcp::Settings {
             backend,
             access,
-            resource: resource.uri(),
+            resource: Arc::clone(&resource.uri),
             insufficient_scope: Arc::new(move |needed| challenges.insufficient_scope(needed)),
             keys: Arc::clone(&self.keys),
             clock: Arc::clone(&self.clock),

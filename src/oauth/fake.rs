@@ -118,7 +118,8 @@ fn parts((provider, grants, clock): World<'_>, (keys, random, ended): Kept<'_>) 
 pub(crate) fn resource(url: &PublicUrl, name: Option<&str>) -> ProtectedResource {
     let title = name.map_or("MCP server".to_owned(), |name| format!("The <{name}>"));
     let pages = Pages::new(name.unwrap_or("mcp"), &title, Vec::new());
-    ProtectedResource::new(url, name, &Scopes::default(), pages).keeping_github_tokens(true)
+    let resource = ProtectedResource::new(url, name, &Scopes::default(), pages);
+    ProtectedResource { tools_call_github: true, ..resource }
 }
 
 impl Fixture {
@@ -144,13 +145,15 @@ impl Fixture {
     /// Starts the server again in front of another server that is handed GitHub's tokens of these scopes.
     pub(crate) fn restart_handing_over(&mut self, scopes: &[(&str, &str)]) {
         let scopes = scopes.iter().map(|(scope, words)| ((*scope).to_owned(), (*words).to_owned())).collect();
-        let resource = ProtectedResource::clone(&self.resource).handing_over(Some(scopes));
+        let before = ProtectedResource::clone(&self.resource);
+        let resource = ProtectedResource { handed_scopes: Some(scopes), ..before };
         self.restart(|parts| parts.resources = vec![Arc::new(resource)]);
     }
 
     /// Starts the server again with tools that call GitHub as the caller, or without.
     pub(crate) fn restart_keeping_github_tokens(&mut self, keeps: bool) {
-        let resource = ProtectedResource::clone(&self.resource).keeping_github_tokens(keeps);
+        let before = ProtectedResource::clone(&self.resource);
+        let resource = ProtectedResource { tools_call_github: keeps, ..before };
         self.restart(|parts| parts.resources = vec![Arc::new(resource)]);
     }
 

@@ -25,21 +25,21 @@ pub struct ProtectedResource {
     /// The path segment below the public URL; `None` of a server at the public URL itself, which is the only one.
     pub(super) name: Option<String>,
     /// The base URL of the endpoints, and the issuer identifier.
-    pub(super) url: PublicUrl,
+    pub url: PublicUrl,
     /// The canonical URI that tokens are bound to (RFC 8707).
-    pub(super) uri: Arc<str>,
+    pub uri: Arc<str>,
     /// The scopes that clients may ask for.
     pub(super) scopes: Scopes,
     /// The scope that every call needs.
     pub(super) required_scope: Scopes,
     /// The scopes at GitHub, each with its description, of tokens that are handed to the server behind the bridge; `None` if none is.
-    handed_scopes: Option<Vec<(String, String)>>,
+    pub handed_scopes: Option<Vec<(String, String)>>,
     /// Whether tools call GitHub as the caller, so that GitHub's tokens are kept.
-    pub(super) tools_call_github: bool,
+    pub tools_call_github: bool,
     /// Whether service tokens are refused.
-    pub(super) needs_user: bool,
+    pub needs_user: bool,
     /// Its access rules, which can only narrow `MCP_ALLOW`.
-    pub(super) access: Arc<ServerAccess>,
+    pub access: Arc<ServerAccess>,
     pub(super) pages: Pages,
     /// The document of RFC 8414, which is always the same; made when it is first asked for.
     pub(super) issuer_metadata: OnceLock<Vec<u8>>,
@@ -114,16 +114,6 @@ impl ProtectedResource {
         }
     }
 
-    /// Sets its access rules.
-    pub fn open_to(self, access: Arc<ServerAccess>) -> ProtectedResource {
-        ProtectedResource { access, ..self }
-    }
-
-    /// Sets the scopes of the GitHub tokens that are handed to the server behind the bridge, each with its description.
-    pub fn handing_over(self, scopes: Option<Vec<(String, String)>>) -> ProtectedResource {
-        ProtectedResource { handed_scopes: scopes, ..self }
-    }
-
     /// The sentences of the consent page about the GitHub token of a login.
     pub(super) fn token_words(&self, rules: &Rules) -> String {
         const HANDED: &str = " This server keeps the GitHub token of this login, encrypted, and hands it to the server behind it, \
@@ -151,29 +141,9 @@ impl ProtectedResource {
         all.into_iter().collect::<Vec<_>>().join(" ")
     }
 
-    /// Sets whether tools call GitHub as the caller, so that GitHub's tokens are kept.
-    pub fn keeping_github_tokens(self, keeps: bool) -> ProtectedResource {
-        ProtectedResource { tools_call_github: keeps, ..self }
-    }
-
-    /// Sets whether every call needs a user at GitHub, so that service tokens are refused.
-    pub fn needing_user(self, needs: bool) -> ProtectedResource {
-        ProtectedResource { needs_user: needs, ..self }
-    }
-
     /// The path segment of the server, if it is one of several.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
-    }
-
-    /// The canonical URI that tokens are bound to.
-    pub fn uri(&self) -> Arc<str> {
-        Arc::clone(&self.uri)
-    }
-
-    /// Where the endpoints are.
-    pub fn url(&self) -> &PublicUrl {
-        &self.url
     }
 
     /// `GET /`: the page for a person who opens the server in a browser.

@@ -10,7 +10,7 @@ fn two(fixture: &Fixture, base: &str) -> Arc<App> {
     let endpoint = mcp(fixture, ToolServer::builder("test", "1").build().unwrap());
     let servers = of_oauth.resources.iter().map(|resource| {
         let settings = mcp_settings(fixture, ToolServer::builder("test", "1").build().unwrap());
-        let mcp = endpoint.beside(mcp::Settings { resource: resource.uri(), ..settings });
+        let mcp = endpoint.beside(mcp::Settings { resource: Arc::clone(&resource.uri), ..settings });
         McpServer { resource: Arc::clone(resource), mcp }
     });
     let servers = servers.collect();

@@ -324,7 +324,7 @@ fn resource() -> Arc<ProtectedResource> {
     let (tool_scopes, pages) =
         (Scopes::parse("read write").unwrap(), Pages::new("mcp", "MCP server", Vec::new()));
     let resource = ProtectedResource::new(&public_url(), None, &tool_scopes, pages);
-    Arc::new(resource.keeping_github_tokens(true))
+    Arc::new(ProtectedResource { tools_call_github: true, ..resource })
 }
 
 /// A parameter in the query of a redirect.

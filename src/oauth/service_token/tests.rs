@@ -172,7 +172,8 @@ fn a_service_token_may_be_bound_to_addresses() {
 fn a_server_that_needs_a_person_refuses_service_tokens() {
     let mut fixture = fake::fixture();
     let token = added(&fixture, &order("ci", &[]));
-    let resource = Arc::new(ProtectedResource::clone(&fixture.resource).needing_user(true));
+    let before = ProtectedResource::clone(&fixture.resource);
+    let resource = Arc::new(ProtectedResource { needs_user: true, ..before });
     fixture.restart(|parts| parts.resources = vec![resource]);
     assert_eq!(refused(&fixture, &token), (BearerError::NeedsUser, None));
     let error = fixture.server.add_token(&order("other", &[])).unwrap_err().to_string();

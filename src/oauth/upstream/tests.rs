@@ -25,7 +25,8 @@ fn a_token_that_was_kept_for_the_rules_is_not_for_tools() {
     let mut fixture = fake::fixture();
     let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("github".to_owned()));
     fixture.restart(|parts| {
-        let resource = ProtectedResource::clone(&parts.resources[0]).keeping_github_tokens(false);
+        let before = ProtectedResource::clone(&parts.resources[0]);
+        let resource = ProtectedResource { tools_call_github: false, ..before };
         parts.resources = vec![Arc::new(resource)];
         parts.rules.policy = crate::oauth::Policy::new(vec![group.clone()]);
     });
