@@ -33,7 +33,7 @@ use crate::github::scopes;
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp, Scopes};
 use crate::metrics::{self, Metrics};
-use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients, Policy};
+use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients};
 use crate::operator::{self, Operator, RunningServer};
 use crate::seal::Keyring;
 use crate::store::{Grants, OpenedFor, StateDirectory, key_file};
@@ -341,7 +341,7 @@ impl Endpoints {
 }
 
 fn rules(config: &Config) -> oauth::Rules {
-    oauth::Rules { policy: Policy::new(config.allow.clone()), denied: config.clients.denied.clone() }
+    oauth::Rules { allow: config.allow.clone(), denied: config.clients.denied.clone() }
 }
 
 /// Why there is no thread.

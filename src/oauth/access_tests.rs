@@ -13,8 +13,8 @@ use crate::oauth::bearer::BearerError;
 fn ruled(rules: Value) -> Fixture {
     let mut fixture = fake::fixture();
     fixture.restart_keeping_github_tokens(false);
-    let policy = Policy::new(vec![AllowRule::Any]);
-    fixture.server.grants.change_rules(Rules { policy, denied: DenyList::default() });
+    let allow = vec![AllowRule::Any];
+    fixture.server.grants.change_rules(Rules { allow, denied: DenyList::default() });
     rule(&fixture, rules);
     fixture
 }
@@ -51,8 +51,8 @@ fn a_user_matched_by_no_rule_is_refused() {
 #[test]
 fn access_rules_do_not_widen_the_allow_policy() {
     let fixture = ruled(json!([{ "allow": ["any"] }]));
-    let policy = Policy::new(vec![AllowRule::User("hubot".to_owned())]);
-    fixture.server.grants.change_rules(Rules { policy, denied: DenyList::default() });
+    let allow = vec![AllowRule::User("hubot".to_owned())];
+    fixture.server.grants.change_rules(Rules { allow, denied: DenyList::default() });
     assert_eq!(Browser::new(&fixture).log_in().status(), 403);
 }
 
@@ -164,8 +164,8 @@ fn changed_rules_hold_at_the_next_request() {
 #[test]
 fn the_account_page_lists_what_the_person_may_use() {
     let fixture = two_servers();
-    let policy = Policy::new(vec![AllowRule::Any]);
-    fixture.server.grants.change_rules(Rules { policy, denied: DenyList::default() });
+    let allow = vec![AllowRule::Any];
+    fixture.server.grants.change_rules(Rules { allow, denied: DenyList::default() });
     let listed = || {
         let page = text(&Visitor::signed_in(&fixture).open());
         ["files", "notes"].map(|name| page.contains(&format!("<code>https://mcp.example.com/{name}/mcp")))

@@ -179,10 +179,10 @@ impl AccountEndpoint {
         let form = AccountForm { session: cookie_hash.clone() };
         let sealed = self.sealer.seal_here(form, now.plus(limits::ACCOUNT_LIFETIME));
         let AccountSession { user, login } = session;
-        let policy = &self.grants.rules().policy;
+        let rules = self.grants.rules();
         // GitHub is not asked about groups: somebody whom one of them admits is recognised by having a grant.
-        let is_let_in = policy.names(&Identity { user: *user, login: login.clone() })
-            || policy.has_groups() && !grants.is_empty();
+        let is_let_in = rules.names(&Identity { user: *user, login: login.clone() })
+            || rules.has_groups() && !grants.is_empty();
         let mut memberships = Memberships::default();
         grants.iter().for_each(|grant| memberships.add(&grant.memberships));
         let who = Who { subject: Subject::User(*user), login, memberships: &memberships };

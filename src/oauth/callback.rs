@@ -192,7 +192,7 @@ impl CallbackEndpoint {
         const ACCESS: &str = "the rules of this server, its access or MCP_ACCESS, say who may use it";
         // G4: this token alone identifies the person.
         let identity = self.provider.identify(token)?;
-        let is_let_in = rules.policy.admits(&identity, token, &*self.provider);
+        let is_let_in = rules.admits(&identity, token, &*self.provider);
         let (memberships, hint) = match is_let_in {
             Ok(true) => (memberships(&resource.access.rules(), &identity, token, &*self.provider), ACCESS),
             Ok(false) => (Ok(None), POLICY),

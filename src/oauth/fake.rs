@@ -102,10 +102,7 @@ fn parts((provider, grants, clock): World<'_>, (keys, random, ended): Kept<'_>) 
         grants: Arc::clone(grants),
         newest: Timestamp(0),
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
-        rules: Rules {
-            policy: Policy::new(vec![AllowRule::User("octocat".to_owned())]),
-            denied: DenyList::default(),
-        },
+        rules: Rules { allow: vec![AllowRule::User("octocat".to_owned())], denied: DenyList::default() },
         clients: Clients::default(),
         registrations_per_hour: limits::REGISTRATIONS,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
@@ -173,7 +170,7 @@ pub(crate) fn server_at(fixture: &Fixture, url: PublicUrl) -> AuthorizationServe
 
 /// A server with other rules over the parts of `fixture`.
 pub(crate) fn server_with(fixture: &Fixture, rules: Vec<AllowRule>) -> AuthorizationServer {
-    let rules = Rules { policy: Policy::new(rules), denied: DenyList::default() };
+    let rules = Rules { allow: rules, denied: DenyList::default() };
     AuthorizationServer::new(Parts { rules, ..fixture.parts() })
 }
 

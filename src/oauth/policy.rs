@@ -9,38 +9,38 @@ use crate::base::membership::Memberships;
 use crate::base::secret::Secret;
 use crate::store::Grant;
 
-/// The rules of `MCP_ALLOW`; without one nobody is admitted.
+/// The rules that the operator may change while the server runs. Immutable: a change replaces them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
-    rules: Vec<AllowRule>,
+pub struct Rules {
+    /// The rules of `MCP_ALLOW`: the people who may log in. Without one nobody is admitted.
+    pub allow: Vec<AllowRule>,
+    /// Clients that are refused, however they are known.
+    pub denied: DenyList,
 }
 
-impl Policy {
-    /// A policy of these rules.
-    pub fn new(rules: Vec<AllowRule>) -> Policy {
-        Policy { rules }
-    }
-
+impl Rules {
     /// Whether GitHub has to be asked about groups.
-    pub fn has_groups(&self) -> bool {
-        self.rules.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
+    pub(super) fn has_groups(&self) -> bool {
+        self.allow.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 
-    /// Whether a user who was admitted before may still be, as far as can be told without asking GitHub.
-    pub fn may_still_admit(&self, identity: &Identity) -> bool {
-        self.has_groups() || self.names(identity)
+    /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6). Whom the operator
+    /// has given a service token, `MCP_ALLOW` need not name.
+    pub(super) fn still_admit(&self, grant: &Grant) -> bool {
+        grant.identity().is_none_or(|identity| self.has_groups() || self.names(&identity))
+            && !self.denied.names_client_of(&grant.client)
     }
 
     /// Whether a rule admits this user without regard to groups.
-    pub fn names(&self, identity: &Identity) -> bool {
-        self.rules.iter().any(|rule| rule.names(who(identity, &Memberships::default())) == Some(true))
+    pub(super) fn names(&self, identity: &Identity) -> bool {
+        self.allow.iter().any(|rule| rule.names(who(identity, &Memberships::default())) == Some(true))
     }
 
-    /// Whether the policy admits this user, whose token this is. Asks the provider only if no other rule admits them.
+    /// Whether they admit this user, whose token this is. Asks the provider only if no other rule admits them.
     ///
     /// # Errors
     /// [`ProviderError`] if no rule admits the user, and the provider did not answer about one of them or named an obstacle.
-    pub fn admits(
+    pub(super) fn admits(
         &self,
         identity: &Identity,
         token: &Secret<String>,
@@ -50,7 +50,7 @@ impl Policy {
             return Ok(true);
         }
         let (mut unanswered, mut blocked) = (None, None);
-        for rule in &self.rules {
+        for rule in &self.allow {
             let AllowRule::Group(group) = rule else { continue };
             match provider.is_member(token, identity, group) {
                 Ok(true) => return Ok(true),
@@ -104,24 +104,6 @@ pub(super) fn is_named(access: &AccessRules, identity: &Identity) -> bool {
 /// Whether a membership that only GitHub knows decides which rule of one server applies to this user.
 pub(super) fn depends_on_groups(access: &AccessRules, identity: &Identity) -> bool {
     matches!(access.standing(who(identity, &Memberships::default())), Standing::Unknown(_))
-}
-
-/// The rules that the operator may change while the server runs. Immutable: a change replaces them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// The people who may log in.
-    pub policy: Policy,
-    /// Clients that are refused, however they are known.
-    pub denied: DenyList,
-}
-
-impl Rules {
-    /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6). Whom the operator
-    /// has given a service token, `MCP_ALLOW` need not name.
-    pub(super) fn still_admit(&self, grant: &Grant) -> bool {
-        grant.identity().is_none_or(|identity| self.policy.may_still_admit(&identity))
-            && !self.denied.names_client_of(&grant.client)
-    }
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ impl ProtectedResource {
 
     /// Whether GitHub has to be asked about groups at a login (G6).
     fn asks_for_groups(&self, rules: &Rules) -> bool {
-        rules.policy.has_groups() || self.access.rules().has_groups()
+        rules.has_groups() || self.access.rules().has_groups()
     }
 
     /// Refuses a client's request.

@@ -242,8 +242,8 @@ fn the_account_page_lists_all_servers() {
 fn group_members_see_the_servers_after_their_first_login() {
     let fixture = two_servers();
     let group = AllowRule::Group(provider::Group::Org("acme".to_owned()));
-    let policy = Policy::new(vec![group]);
-    fixture.server.grants.change_rules(Rules { policy, denied: DenyList::default() });
+    let allow = vec![group];
+    fixture.server.grants.change_rules(Rules { allow, denied: DenyList::default() });
     fixture.provider.member_of(&["acme"]);
     assert!(!text(&Visitor::signed_in(&fixture).open()).contains("notes"));
     browser(&fixture).tokens();

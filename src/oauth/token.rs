@@ -11,7 +11,7 @@ use super::answer;
 use super::client_registry::ClientRegistry;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::live_grants::{LiveGrants, log_grant};
-use super::policy::{Policy, depends_on_groups, is_named, memberships};
+use super::policy::{Rules, depends_on_groups, is_named, memberships};
 use super::provider::{IdentityProvider, ProviderError};
 use super::resource::ProtectedResource;
 use super::sealer::Sealer;
@@ -189,12 +189,12 @@ impl TokenEndpoint {
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
             // finds no place has consumed nothing.
             let depends = || grant.identity().is_some_and(|identity| depends_on_groups(&access, &identity));
-            if place.is_none() && (rules.policy.has_groups() || depends()) {
+            if place.is_none() && (rules.has_groups() || depends()) {
                 place = Some(self.upstreams.refresh_place(&grant).map_err(|_| TokenError::Unavailable)?);
                 continue;
             }
             // T13: as long as a grant is used, the policy is asked again about its user.
-            let asked = (&rules.policy, &*access);
+            let asked = (&*rules, &*access);
             let (login, memberships, admitted) =
                 match self.still_admitted(asked, (&grant, &token.secret), place.as_ref()) {
                     Verdict::Yes(login, memberships) => (login, memberships, now),
@@ -236,13 +236,13 @@ impl TokenEndpoint {
     /// Asks the policy again, as GitHub sees the user now.
     fn still_admitted(
         &self,
-        (policy, access): (&Policy, &AccessRules),
+        (rules, access): (&Rules, &AccessRules),
         (grant, secret): (&Grant, &Secret<[u8; 32]>),
         place: Option<&RefreshPlace>,
     ) -> Verdict {
         let Some(place) = place else {
             let named =
-                grant.identity().filter(|identity| policy.names(identity) && is_named(access, identity));
+                grant.identity().filter(|identity| rules.names(identity) && is_named(access, identity));
             return named
                 .map_or(Verdict::No, |identity| Verdict::Yes(identity.login, Memberships::default()));
         };
@@ -251,7 +251,7 @@ impl TokenEndpoint {
             // The login may have changed hands since; the number says whose token this is.
             let identity = self.provider.identify(&token)?;
             let same = grant.subject == Subject::User(identity.user);
-            if !same || !policy.admits(&identity, &token, &*self.provider)? {
+            if !same || !rules.admits(&identity, &token, &*self.provider)? {
                 return Ok(None);
             }
             let memberships = memberships(access, &identity, &token, &*self.provider)?;

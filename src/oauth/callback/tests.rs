@@ -1,7 +1,7 @@
 use super::*;
+use crate::oauth::AllowRule;
 use crate::oauth::fake::{self, Browser, text};
 use crate::oauth::provider::Group;
-use crate::oauth::{AllowRule, Policy};
 
 /// O10, O11, B3: code, state and our `iss`, once, with a redirect that nobody keeps and that has no body.
 #[test]
@@ -272,7 +272,7 @@ fn a_login_without_an_answer_about_groups_creates_no_grant() {
     let mut fixture = fake::fixture();
     fixture.restart(|parts| {
         let acme = Group::Org("acme".to_owned());
-        parts.rules.policy = Policy::new(vec![AllowRule::Group(acme)]);
+        parts.rules.allow = vec![AllowRule::Group(acme)];
     });
     fixture.provider.member_of(&["acme"]);
     let check = |error, status, discarded| {

@@ -15,7 +15,7 @@ use crate::http::fake::request;
 use crate::http::{Form, PublicUrl, Response, append_query};
 use crate::oauth::fake::{body, text};
 use crate::oauth::provider::{Group, IdentityProvider};
-use crate::oauth::{AllowRule, AuthorizationServer, Pages, Parts, Policy, ProtectedResource, Rules};
+use crate::oauth::{AllowRule, AuthorizationServer, Pages, Parts, ProtectedResource, Rules};
 use crate::seal;
 use crate::store::{Grant, Grants};
 
@@ -307,7 +307,7 @@ fn server((table, clock, provider, random): Shared<'_>, rule: Rule, people: &[u6
         grants: Arc::clone(table) as Arc<dyn Grants>,
         provider: Arc::clone(provider) as Arc<dyn IdentityProvider>,
         newest: Timestamp(0),
-        rules: Rules { policy: Policy::new(rules), ..Rules::default() },
+        rules: Rules { allow: rules, ..Rules::default() },
         registrations_per_hour: limits::REGISTRATIONS,
         clients: crate::oauth::Clients::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,

@@ -110,14 +110,13 @@ fn scopes_are_shown_in_words() {
 /// G6: the consent page says when GitHub's token is kept, and for what.
 #[test]
 fn the_consent_page_says_when_a_github_token_is_kept() {
-    let check = |tools_call_github, rules: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
+    let check = |tools_call_github, allow: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
         let mut fixture = fake::fixture();
         fixture.restart_keeping_github_tokens(tools_call_github);
-        let policy = crate::oauth::Policy::new(rules);
         fixture
             .server
             .grants
-            .change_rules(crate::oauth::Rules { policy, denied: crate::oauth::DenyList::default() });
+            .change_rules(crate::oauth::Rules { allow, denied: crate::oauth::DenyList::default() });
         let (_, page) = consent_page(&fixture, "https://a.example/cb");
         assert_eq!(page.contains("keeps the GitHub token"), words.is_some(), "{page}");
         assert!(page.contains(words.unwrap_or_default()), "{page}");
@@ -162,11 +161,11 @@ fn the_consent_page_names_what_the_rules_add_to_a_token_that_is_handed_over() {
         (&[("read:org", "Orgs")][..], "That token can:</p><ul class=soft><li>Orgs</li></ul>"),
     ] {
         fixture.restart_handing_over(scopes);
-        let policy = crate::oauth::Policy::new(vec![group.clone()]);
+        let allow = vec![group.clone()];
         fixture
             .server
             .grants
-            .change_rules(crate::oauth::Rules { policy, denied: crate::oauth::DenyList::default() });
+            .change_rules(crate::oauth::Rules { allow, denied: crate::oauth::DenyList::default() });
         let (_, page) = consent_page(&fixture, "https://a.example/cb");
         assert!(page.contains(words), "{page}");
     }

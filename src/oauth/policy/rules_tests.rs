@@ -10,7 +10,7 @@ use crate::oauth::policy::AllowRule;
 use crate::oauth::provider::Group;
 
 fn rules(allow: AllowRule) -> Rules {
-    Rules { policy: Policy::new(vec![allow]), denied: DenyList::default() }
+    Rules { allow: vec![allow], denied: DenyList::default() }
 }
 
 fn user(login: &str) -> AllowRule {

@@ -5,7 +5,8 @@ use crate::oauth::provider::{Group, Obstacle};
 
 fn admits(rules: &[AllowRule], provider: &FakeProvider) -> Result<bool, ProviderError> {
     let identity = Identity { user: UserId(1), login: "Octocat".to_owned() };
-    Policy::new(rules.to_vec()).admits(&identity, &Secret::new("gho_x".to_owned()), provider)
+    let rules = Rules { allow: rules.to_vec(), ..Rules::default() };
+    rules.admits(&identity, &Secret::new("gho_x".to_owned()), provider)
 }
 
 fn org(name: &str) -> AllowRule {

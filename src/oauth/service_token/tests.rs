@@ -11,7 +11,7 @@ use crate::base::trace::{self, RequestId, Trace};
 use crate::http::fake::request;
 use crate::oauth::deny::DenyList;
 use crate::oauth::fake::{self, Fixture, Visitor};
-use crate::oauth::{AllowRule, Policy, Rules};
+use crate::oauth::{AllowRule, Rules};
 use crate::seal::Sealed;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -212,7 +212,7 @@ fn a_service_token_is_worth_nothing_at_other_endpoints() {
 fn rules_about_people_do_not_concern_a_service_token() {
     let fixture = fake::fixture();
     let token = added(&fixture, &order("ci", &[]));
-    let rules = |denied| Rules { policy: Policy::new(vec![AllowRule::Id(UserId(1))]), denied };
+    let rules = |denied| Rules { allow: vec![AllowRule::Id(UserId(1))], denied };
     fixture.server.grants.change_rules(rules(DenyList::default()));
     assert!(admitted(&fixture, &token).is_ok());
     let client = the_grant(&fixture).client.fingerprint.clone();

@@ -38,8 +38,8 @@ fn a_code_of_a_person_who_is_not_let_in_any_more_gives_no_tokens() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let code = browser.code();
-    let hubot = Policy::new(vec![crate::oauth::AllowRule::User("hubot".to_owned())]);
-    fixture.server.grants.change_rules(crate::oauth::Rules { policy: hubot, ..Default::default() });
+    let hubot = vec![crate::oauth::AllowRule::User("hubot".to_owned())];
+    fixture.server.grants.change_rules(crate::oauth::Rules { allow: hubot, ..Default::default() });
     let wrong = VERIFIER.replace('d', "e");
     assert_eq!(error(&browser.redeem(&code, &[("code_verifier", &wrong)])), invalid_grant());
     assert_eq!(fixture.grants.list().unwrap().len(), 1);

@@ -28,7 +28,7 @@ fn a_token_that_was_kept_for_the_rules_is_not_for_tools() {
         let before = ProtectedResource::clone(&parts.resources[0]);
         let resource = ProtectedResource { tools_call_github: false, ..before };
         parts.resources = vec![Arc::new(resource)];
-        parts.rules.policy = crate::oauth::Policy::new(vec![group.clone()]);
+        parts.rules.allow = vec![group.clone()];
     });
     fixture.provider.member_of(&["github"]);
     fixture.provider.expiring(Duration::from_secs(8 * 3600));
@@ -38,7 +38,7 @@ fn a_token_that_was_kept_for_the_rules_is_not_for_tools() {
     };
     let (client, tokens) = client_and_tokens(&fixture);
     let (_, other) = client_and_tokens(&fixture);
-    fixture.restart(|parts| parts.rules.policy = crate::oauth::Policy::new(vec![group]));
+    fixture.restart(|parts| parts.rules.allow = vec![group]);
     assert!(fixture.resource.tools_call_github);
     assert!(fixture.bearer(&other.access).unwrap().upstream.token().is_none());
     assert!(fixture.bearer(&other.access).is_err(), "a new login keeps one for tools");
