@@ -19,7 +19,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("store", 1746),
             ("oauth", 4529),
             ("github", 623),
-            ("documents", 449),
+            ("documents", 439),
             ("trust", 64),
         ],
     ),
