@@ -124,6 +124,12 @@ impl ProviderError {
         matches!(self, ProviderError::Refused | ProviderError::Blocked(_))
     }
 
+    /// Whether the provider does not answer, or not as it should. Conditions that users can bring about must not count as that: a person
+    /// who has left the organisation could stay for a day by using up their requests at GitHub, or by refreshing many grants at once.
+    pub(super) fn is_outage(self) -> bool {
+        matches!(self, ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured)
+    }
+
     /// Whether a login that fails with it is charged to its sender. Not if the fault is ours or the network's; senders can cause all
     /// other errors on purpose, by the account or code that they use.
     pub(super) fn is_charged(self) -> bool {

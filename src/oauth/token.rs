@@ -197,13 +197,13 @@ impl TokenEndpoint {
             let asked = (&*rules, &*access);
             let (login, memberships, admitted) =
                 match self.still_admitted(asked, (&grant, &token.secret), place.as_ref()) {
-                    Verdict::Yes(login, memberships) => (login, memberships, now),
-                    Verdict::Outage if now.since(grant.admitted) <= limits::POLICY_GRACE => {
+                    Ok(Some((login, memberships))) => (login, memberships, now),
+                    Ok(None) => return end(&mut place, "not_admitted"),
+                    Err(error) if error.is_outage() && now.since(grant.admitted) <= limits::POLICY_GRACE => {
                         (grant.login.clone(), grant.memberships.clone(), grant.admitted)
                     }
-                    Verdict::Outage => return Err(TokenError::Unavailable),
-                    Verdict::Later(error) => return Err(error),
-                    Verdict::No => return end(&mut place, "not_admitted"),
+                    Err(ProviderError::UsedUp) => return Err(TokenError::UsedUp),
+                    Err(_) => return Err(TokenError::Unavailable),
                 };
             // Asking GitHub may have exchanged its token, which is a write of its own.
             let current = self.grant(token.grant, resource)?;
@@ -233,18 +233,17 @@ impl TokenEndpoint {
         if *grant.resource == *resource.uri { Ok(grant) } else { Err(invalid_grant("another_server")) }
     }
 
-    /// Asks the policy again, as GitHub sees the user now.
+    /// Asks the policy again, as GitHub sees the user now. The user's login and memberships; `None` if they are not admitted any more.
     fn still_admitted(
         &self,
         (rules, access): (&Rules, &AccessRules),
         (grant, secret): (&Grant, &Secret<[u8; 32]>),
         place: Option<&RefreshPlace>,
-    ) -> Verdict {
+    ) -> Result<Option<(String, Memberships)>, ProviderError> {
         let Some(place) = place else {
             let named =
                 grant.identity().filter(|identity| rules.names(identity) && is_named(access, identity));
-            return named
-                .map_or(Verdict::No, |identity| Verdict::Yes(identity.login, Memberships::default()));
+            return Ok(named.map(|identity| (identity.login, Memberships::default())));
         };
         let asked = self.upstreams.token_under(&place.lock, secret).and_then(|token| {
             let token = token.ok_or(ProviderError::Refused)?;
@@ -257,18 +256,8 @@ impl TokenEndpoint {
             let memberships = memberships(access, &identity, &token, &*self.provider)?;
             Ok(memberships.map(|memberships| (identity.login, memberships)))
         });
-        match asked {
-            Ok(Some((login, memberships))) => Verdict::Yes(login, memberships),
-            // The person has withdrawn the app's authorization at GitHub, or has to log in again.
-            Ok(None) | Err(ProviderError::Refused | ProviderError::Blocked(_)) => Verdict::No,
-            Err(ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured) => {
-                Verdict::Outage
-            }
-            // Conditions that users can bring about must not count as an outage: a person who has left the organisation could stay for
-            // a day by using up their requests at GitHub, or by refreshing many grants at once.
-            Err(ProviderError::UsedUp) => Verdict::Later(TokenError::UsedUp),
-            Err(ProviderError::Busy) => Verdict::Later(TokenError::Unavailable),
-        }
+        // The person has withdrawn the app's authorization at GitHub, or has to log in again.
+        asked.or_else(|error| if error.is_refusal() { Ok(None) } else { Err(error) })
     }
 
     /// Ends a grant whose code or token shows that it must not go on.
@@ -311,17 +300,6 @@ impl TokenEndpoint {
             scope: scopes.to_string(),
         }
     }
-}
-
-/// The policy's decision about a user who was admitted before.
-enum Verdict {
-    /// Still admitted, under this login and with these memberships.
-    Yes(String, Memberships),
-    No,
-    /// GitHub does not answer, or not as it should.
-    Outage,
-    /// GitHub was not asked, because of a limit per user or in total: try again.
-    Later(TokenError),
 }
 
 /// The transition that a refresh token of some generation causes.

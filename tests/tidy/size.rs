@@ -17,7 +17,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("seal", 163),
             ("audit", 236),
             ("store", 1746),
-            ("oauth", 4529),
+            ("oauth", 4517),
             ("github", 623),
             ("documents", 439),
             ("trust", 64),
