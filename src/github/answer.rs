@@ -111,8 +111,8 @@ fn is_token(text: &str) -> bool {
     (1..=limits::GITHUB_TOKEN_BYTES).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// The owner of a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The owner of a token, as `GET /user` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// The account's number, which never passes to another account.
     pub id: UserId,
@@ -122,6 +122,7 @@ pub struct Profile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The token's scopes at GitHub.
+    #[serde(skip_deserializing)]
     pub scopes: Vec<String>,
 }
 
@@ -131,22 +132,11 @@ impl From<Profile> for Identity {
     }
 }
 
-#[derive(Deserialize)]
-struct UserAnswer {
-    id: u64,
-    login: String,
-    name: Option<String>,
-}
-
 /// The answer of `GET /user` with its `X-OAuth-Scopes` field; `None` if it is not one.
 pub(super) fn profile(body: &[u8], scopes: &str) -> Option<Profile> {
-    let answer: UserAnswer = object(body)?;
-    (answer.id > 0 && is_name(&answer.login)).then(|| Profile {
-        id: UserId(answer.id),
-        login: answer.login,
-        name: answer.name.filter(|name| !name.is_empty()),
-        scopes: self::scopes(scopes),
-    })
+    let Profile { id, login, name, .. } = object(body)?;
+    let name = name.filter(|name| !name.is_empty());
+    (id.0 > 0 && is_name(&login)).then(|| Profile { id, login, name, scopes: self::scopes(scopes) })
 }
 
 /// Whether `text` can be a login, an organisation or a team's slug, so that it is safe in a URL without encoding.

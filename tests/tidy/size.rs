@@ -18,7 +18,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("audit", 236),
             ("store", 1746),
             ("oauth", 4517),
-            ("github", 623),
+            ("github", 614),
             ("documents", 439),
             ("trust", 64),
         ],
