@@ -45,12 +45,12 @@ use crate::workers::Pool;
 pub struct Server {
     app: Arc<App>,
     oauth: Arc<AuthorizationServer>,
-    public: Box<dyn Door>,
+    public: Door,
     /// Tripped when the public door has closed because tiny_http accepted nothing any more.
     door_ended: CancelToken,
     tls: Option<Arc<Tls>>,
     /// Those of the operator: their socket, unless it could not be made, and the port for metrics, if there is one.
-    operators: Vec<Box<dyn Door>>,
+    operators: Vec<Door>,
     pool: Arc<Pool>,
     sweeper: Sweeper,
     endpoints: Endpoints,
@@ -180,7 +180,7 @@ impl Server {
         let counted = Arc::new(Counted {
             version: config.program.version,
             started: clock.now(),
-            door: Arc::clone(public.state()),
+            door: Arc::clone(&public.state),
             pool: Arc::clone(&pool),
             mcp,
             grants: Arc::clone(&grants),
@@ -202,7 +202,7 @@ impl Server {
             }),
         });
         let operators = doors::open_operator(&files.socket, door(Arc::new(operator), None));
-        let mut operators: Vec<Box<dyn Door>> = operators.into_iter().collect();
+        let mut operators: Vec<Door> = operators.into_iter().collect();
         let has_socket = !operators.is_empty();
         if let Some(address) = config.metrics_listen {
             operators.push(doors::open_metrics(address, numbers, &pool)?);

@@ -12,7 +12,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::DoorState;
 use super::connection::Connection;
-use super::connections::Connections;
 use super::listener::Listener;
 use super::refusal::Refusal;
 use super::socket::Socket;
@@ -30,7 +29,6 @@ const MADE_ROOM: &str = "made_room";
 /// Accepts connections, and gives each a thread or a response that refuses it.
 pub(crate) struct Acceptor {
     door: Arc<DoorState>,
-    connections: Arc<Connections>,
     /// Bounds the log lines about connections that were refused or evicted.
     log_limit: Throttle,
     /// Becomes readable (end of file) when the door closes.
@@ -44,11 +42,7 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(
-        door: Arc<DoorState>,
-        connections: Arc<Connections>,
-        woken: UnixStream,
-    ) -> io::Result<Acceptor> {
+    pub(crate) fn new(door: Arc<DoorState>, woken: UnixStream) -> io::Result<Acceptor> {
         let spare = Some(woken.try_clone()?);
         let (refused, queue) = bounded(limits::REFUSED_CONNECTIONS);
         let time = door.settings.drain_time;
@@ -58,7 +52,7 @@ impl Acceptor {
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || drain_refused(&queue, time))?;
         let log_limit = Throttle::new(1);
-        Ok(Acceptor { door, connections, log_limit, woken, refused, spare, has_evicted: false })
+        Ok(Acceptor { door, log_limit, woken, refused, spare, has_evicted: false })
     }
 
     /// Accepts until the door closes.
@@ -95,7 +89,7 @@ impl Acceptor {
         if sys::are_ready(&[(&*accepted, 0)], 0).contains(&true) {
             return;
         }
-        let connections = &self.connections;
+        let connections = &self.door.connections;
         let counted = peer.filter(|_| !self.door.settings.trusted_proxies.contain(peer));
         let admitted = match connections.admit(counted, &accepted) {
             Err(Refusal::Busy) => {
@@ -120,7 +114,7 @@ impl Acceptor {
         };
         let Ok(socket) = socket else { return }; // no memory, no randomness
         let connection = Connection { socket, peer, link, door: Arc::clone(&self.door) };
-        // Ends when the client disconnects, a deadline passes, or `Edge::stop` closes its socket. Owns the link: the connection is
+        // Ends when the client disconnects, a deadline passes, or `Door::stop` closes its socket. Owns the link: the connection is
         // counted as long as this runs, also if it panics.
         let spawned = thread::Builder::new()
             .name("edge-connection".to_owned())
@@ -204,7 +198,7 @@ impl Acceptor {
     /// Evicts a connection, or else answers one waiting client by means of the spare descriptor. Returns whether the next
     /// `accept` can be expected to succeed.
     fn free_descriptor(&mut self, listener: &Listener) -> bool {
-        if self.connections.make_room() {
+        if self.door.connections.make_room() {
             self.door.refusals.count(MADE_ROOM);
             // The next `accept` gets the descriptor, unless another thread took it, as it did if one was evicted just before.
             return !std::mem::replace(&mut self.has_evicted, true);

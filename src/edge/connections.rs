@@ -109,7 +109,7 @@ impl Connections {
     pub(crate) fn watch_streams(&self, pause: Duration, ended: &CancelToken) {
         loop {
             let has_ended = ended.wait(pause);
-            let links: Vec<_> = self.links.lock().values().map(Arc::clone).collect();
+            let links = self.links();
             let streams: Vec<_> = links.iter().filter_map(|link| Some((link, link.waker()?))).collect();
             // POLLRDHUP detects a FIN or RST even behind unread bytes, which a peek does not.
             let sockets: Vec<_> = streams.iter().map(|(link, _)| (&*link.socket, libc::POLLRDHUP)).collect();
@@ -124,17 +124,18 @@ impl Connections {
 
     /// Ends the reading of every connection without a complete request.
     pub(crate) fn shut(&self) {
-        self.for_each_link(Link::shut);
+        self.links().iter().for_each(|link| link.shut());
     }
 
-    /// Cuts off every connection.
-    pub(crate) fn cut(&self) {
-        self.for_each_link(|link| link.close(Shutdown::Both));
+    /// Cuts off every connection. Returns whether there was one.
+    pub(crate) fn cut(&self) -> bool {
+        let links = self.links();
+        links.iter().for_each(|link| link.close(Shutdown::Both));
+        !links.is_empty()
     }
 
-    fn for_each_link(&self, act: impl Fn(&Link)) {
-        let links: Vec<_> = self.links.lock().values().map(Arc::clone).collect();
-        links.iter().for_each(|link| act(link));
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().values().map(Arc::clone).collect()
     }
 }
 

@@ -1,9 +1,13 @@
-//! The parts that both kinds of doors have, and how a door ends.
+//! A running door, for strangers or for a trusted peer: its state, its end, and the way of a request to the workers.
 
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Settings;
+use super::connections::Connections;
 use super::refusal::Refusal;
 use crate::base::cancel::CancelToken;
 use crate::base::counters::Counters;
@@ -12,30 +16,46 @@ use crate::base::{clock, limits};
 use crate::http::{Handler, Response, Waiter};
 use crate::workers::Pool;
 
-/// A running door: for strangers an [`Edge`](super::Edge), for a trusted peer a [`Tiny`](crate::tiny::Tiny).
-pub trait Door {
-    /// The door's state.
-    fn state(&self) -> &Arc<DoorState>;
+/// A running door.
+pub struct Door {
+    pub(crate) state: Arc<DoorState>,
+    /// Shutting it down ends the accept loop.
+    pub(crate) shutter: UnixStream,
+    /// Taken when the door is closed.
+    pub(crate) acceptor: Option<JoinHandle<()>>,
+}
 
-    /// Stops accepting connections (H13). Running requests continue.
-    fn close(&mut self);
-
-    /// Cuts off the requests that are still running, as far as possible. Their streams are already ending.
-    fn cut(&self);
-
-    /// Waits until a closed door has answered everything. Returns whether it has within `patience`.
-    fn wait(&self, patience: Duration) -> bool {
-        self.state().running.wait_below(1, patience)
+impl Door {
+    /// Stops accepting connections (H13). Connections without a whole request end at once. Running requests are answered with
+    /// `Connection: close`.
+    pub fn close(&mut self) {
+        let Some(acceptor) = self.acceptor.take() else { return };
+        self.state.closing.trip();
+        let _ = self.shutter.shutdown(Shutdown::Both);
+        let _ = acceptor.join(); // after this no connection is added
+        self.state.connections.shut();
     }
 
-    /// Closes the door, and after `patience` cuts off the rest as far as possible.
-    fn stop(&mut self, patience: Duration) {
+    /// Waits until a closed door has answered everything. Returns whether it has within `patience`.
+    pub fn wait(&self, patience: Duration) -> bool {
+        self.state.running.wait_below(1, patience)
+    }
+
+    /// Closes the door, and after `patience` cuts off streams and connections. Behind the trusted door calls continue.
+    pub fn stop(&mut self, patience: Duration) {
         self.close();
         let is_over = self.wait(patience);
-        self.state().ended.trip();
-        if !is_over {
-            self.cut();
+        self.state.ended.trip();
+        if !is_over && self.state.connections.cut() {
+            // A thread that waits for a worker checks `ended` in this interval.
+            self.wait(self.state.settings.client_check.saturating_mul(2));
         }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
     }
 }
 
@@ -46,6 +66,8 @@ pub struct DoorState {
     pub(crate) settings: Settings,
     /// Open connections; for the trusted door, requests that are being answered, each with a thread.
     pub(crate) running: Arc<Quota<()>>,
+    /// None for the trusted door: tiny_http keeps its own.
+    pub(crate) connections: Arc<Connections>,
     /// Open streams.
     pub(crate) streams: Arc<Quota<()>>,
     /// Bytes of bodies in memory. Small bodies, which unauthenticated clients may send, have a budget of their own: large ones, however
@@ -63,10 +85,12 @@ pub struct DoorState {
 
 impl DoorState {
     pub(crate) fn new(handler: Arc<dyn Handler>, pool: Arc<Pool>, settings: Settings) -> Arc<DoorState> {
+        let running = Quota::in_total(settings.connections);
         Arc::new(DoorState {
             handler,
             pool,
-            running: Quota::in_total(settings.connections),
+            connections: Connections::new(Arc::clone(&running), settings.connections_per_address),
+            running,
             streams: Quota::in_total(settings.streams),
             small_bodies: Quota::in_total(settings.body_bytes_in_flight),
             large_bodies: Quota::in_total(settings.large_body_bytes_in_flight),

@@ -19,10 +19,9 @@ mod tls;
 pub(crate) mod wire;
 
 use std::io;
-use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 pub use door::{Door, DoorState};
@@ -34,7 +33,6 @@ use crate::base::capacity::Capacity;
 use crate::base::limits;
 use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
-use connections::Connections;
 
 /// The limits and timeouts of a door. The defaults are those of [`limits`]; tests use shorter timeouts.
 #[derive(Clone, Debug)]
@@ -106,77 +104,30 @@ impl Settings {
     }
 }
 
-/// The door for strangers.
-pub struct Edge {
-    state: Arc<DoorState>,
-    connections: Arc<Connections>,
-    /// Shutting it down wakes the accept loop, which polls the other end.
-    wake: UnixStream,
-    /// Taken when the door is closed.
-    acceptor: Option<JoinHandle<()>>,
-}
-
-impl Edge {
-    /// Starts serving all of `listeners` as one: the limits apply to their connections together.
-    ///
-    /// # Errors
-    /// The operating system cannot start a thread, or refuses an option of a listener.
-    pub fn start(
-        listeners: Vec<Listener>,
-        handler: Arc<dyn Handler>,
-        pool: Arc<Pool>,
-        settings: Settings,
-    ) -> io::Result<Edge> {
-        for listener in &listeners {
-            listener.tune(settings.write_stall)?;
-        }
-        let (wake, woken) = UnixStream::pair()?;
-        let state = DoorState::new(handler, pool, settings);
-        let per_sender = state.settings.connections_per_address;
-        let connections = Connections::new(Arc::clone(&state.running), per_sender);
-        let (door, watched) = (Arc::clone(&state), Arc::clone(&connections));
-        // Ends when `Door::stop` trips `ended`.
-        thread::Builder::new()
-            .name("edge-watch".to_owned())
-            .stack_size(limits::CONNECTION_STACK_BYTES)
-            .spawn(move || watched.watch_streams(door.settings.client_check, &door.ended))?;
-        let acceptor = accept::Acceptor::new(Arc::clone(&state), Arc::clone(&connections), woken)?;
-        // Ends when it is woken by `Edge::close`.
-        let acceptor =
-            thread::Builder::new().name("edge-accept".to_owned()).spawn(move || acceptor.run(&listeners))?;
-        Ok(Edge { state, connections, wake, acceptor: Some(acceptor) })
+/// Opens a door for strangers, which serves all of `listeners` as one: the limits apply to their connections together.
+///
+/// # Errors
+/// The operating system cannot start a thread, or refuses an option of a listener.
+pub fn open(
+    listeners: Vec<Listener>,
+    handler: Arc<dyn Handler>,
+    pool: Arc<Pool>,
+    settings: Settings,
+) -> io::Result<Door> {
+    for listener in &listeners {
+        listener.tune(settings.write_stall)?;
     }
-
-    /// The number of open connections.
-    #[cfg(test)]
-    pub fn connections(&self) -> usize {
-        self.state.running.held()
-    }
-}
-
-impl Door for Edge {
-    fn state(&self) -> &Arc<DoorState> {
-        &self.state
-    }
-
-    /// Connections without a whole request end at once. Running requests are answered with `Connection: close`.
-    fn close(&mut self) {
-        let Some(acceptor) = self.acceptor.take() else { return };
-        self.state.closing.trip();
-        let _ = self.wake.shutdown(Shutdown::Both);
-        let _ = acceptor.join(); // after this no connection is added
-        self.connections.shut();
-    }
-
-    fn cut(&self) {
-        self.connections.cut();
-        // A thread that waits for a worker checks `ended` in this interval.
-        self.wait(self.state.settings.client_check.saturating_mul(2));
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        self.stop(Duration::ZERO);
-    }
+    let (shutter, woken) = UnixStream::pair()?;
+    let state = DoorState::new(handler, pool, settings);
+    let watched = Arc::clone(&state);
+    // Ends when `Door::stop` trips `ended`.
+    thread::Builder::new()
+        .name("edge-watch".to_owned())
+        .stack_size(limits::CONNECTION_STACK_BYTES)
+        .spawn(move || watched.connections.watch_streams(watched.settings.client_check, &watched.ended))?;
+    let acceptor = accept::Acceptor::new(Arc::clone(&state), woken)?;
+    // Ends when `Door::close` shuts the other end of `woken`, which its accept loop polls.
+    let acceptor =
+        thread::Builder::new().name("edge-accept".to_owned()).spawn(move || acceptor.run(&listeners))?;
+    Ok(Door { state, shutter, acceptor: Some(acceptor) })
 }

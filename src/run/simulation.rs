@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::base::random::OsRandom;
 use crate::base::startup_error::StartupError;
 use crate::config::GitHubApp;
-use crate::edge::{self, Door, Edge, Listener};
+use crate::edge::{self, Door, Listener};
 use crate::github::BaseUrl;
 use crate::http::PublicUrl;
 use crate::serve;
@@ -18,7 +18,7 @@ use crate::workers::Pool;
 
 /// The simulated GitHub, behind an edge of its own on a loopback port.
 pub(super) struct SimulatedGitHub {
-    edge: Edge,
+    edge: Door,
     pool: Arc<Pool>,
 }
 
@@ -36,7 +36,7 @@ impl SimulatedGitHub {
         let simulated = Simulated::new(&app.client_id, &secret, clock, random);
         let pool = Arc::new(Pool::start(Capacity::default().queue()).map_err(serve::no_threads)?);
         let edge =
-            Edge::start(vec![listener], Arc::new(simulated), Arc::clone(&pool), edge::Settings::default());
+            edge::open(vec![listener], Arc::new(simulated), Arc::clone(&pool), edge::Settings::default());
         Ok(SimulatedGitHub { edge: edge.map_err(|error| failed(&error))?, pool })
     }
 

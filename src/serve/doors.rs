@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
 use crate::config::{Config, Listen};
-use crate::edge::{self, Access, Door, Edge, Listener};
+use crate::edge::{self, Access, Door, Listener};
 use crate::http::Handler;
-use crate::tiny::{self, Tiny};
+use crate::tiny;
 use crate::workers::Pool;
 
 /// The option that names the port for metrics.
@@ -70,14 +70,14 @@ pub(super) fn bind(config: &Config) -> Result<Vec<Listener>, StartupError> {
 }
 
 /// Opens the operator's door, if its socket can be made; if not, the log says what is missing.
-pub(super) fn open_operator(socket: &Path, parts: tiny::Parts) -> Option<Box<dyn Door>> {
-    let opened = Listener::unix(socket, Access::Owner).and_then(|listener| Tiny::start(listener, parts));
+pub(super) fn open_operator(socket: &Path, parts: tiny::Parts) -> Option<Door> {
+    let opened = Listener::unix(socket, Access::Owner).and_then(|listener| tiny::open(listener, parts));
     let report = |error: &io::Error| {
         let (socket, error) = (socket.display().to_string(), error.to_string());
         let hint = log::Field::Hint(NO_SOCKET);
         log::warn("operator.no_socket", &[log::Field::Path(&socket), log::Field::Error(&error), hint]);
     };
-    opened.inspect_err(report).ok().map(|tiny| Box::new(tiny) as _)
+    opened.inspect_err(report).ok()
 }
 
 /// Opens the port for metrics: a door for one page, without bodies and streams.
@@ -85,7 +85,7 @@ pub(super) fn open_metrics(
     address: SocketAddr,
     page: Arc<dyn Handler>,
     pool: &Arc<Pool>,
-) -> Result<Box<dyn Door>, StartupError> {
+) -> Result<Door, StartupError> {
     let settings = edge::Settings {
         connections: limits::METRICS_CONNECTIONS,
         streams: 0,
@@ -94,8 +94,7 @@ pub(super) fn open_metrics(
         ..edge::Settings::default()
     };
     Listener::tcp(address)
-        .and_then(|listener| Edge::start(vec![listener], page, Arc::clone(pool), settings))
-        .map(|edge| Box::new(edge) as _)
+        .and_then(|listener| edge::open(vec![listener], page, Arc::clone(pool), settings))
         .map_err(|error| cannot_listen(&address, METRICS_LISTEN, &error))
 }
 
@@ -105,14 +104,14 @@ pub(super) fn open_public(
     listeners: Vec<Listener>,
     parts: tiny::Parts,
     settings: edge::Settings,
-) -> Result<Box<dyn Door>, StartupError> {
+) -> Result<Door, StartupError> {
     let names: Vec<String> = listeners.iter().map(Listener::name).collect();
-    let opened: io::Result<Box<dyn Door>> = if config.behind_proxy.is_none() {
-        Edge::start(listeners, parts.handler, parts.pool, settings).map(|edge| Box::new(edge) as _)
+    let opened = if config.behind_proxy.is_none() {
+        edge::open(listeners, parts.handler, parts.pool, settings)
     } else {
         // A proxy's door has one place.
         let listener = listeners.into_iter().next().ok_or(io::ErrorKind::NotFound.into());
-        listener.and_then(|listener| Tiny::start(listener, parts)).map(|tiny| Box::new(tiny) as _)
+        listener.and_then(|listener| tiny::open(listener, parts))
     };
     let door = opened.map_err(|error| cannot_listen(&names.join(", "), setting(config), &error))?;
     for name in &names {

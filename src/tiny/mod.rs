@@ -20,12 +20,10 @@ mod exchange;
 mod tests;
 
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -50,59 +48,27 @@ pub struct Parts {
     pub when_lost: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// The door for a trusted peer.
-pub struct Tiny {
-    state: Arc<DoorState>,
-    /// The listener as a stream, because std offers shutdown for no other type. Shut down, it makes every `accept` fail.
-    shutter: UnixStream,
-    /// Taken when the door is closed.
-    acceptor: Option<JoinHandle<()>>,
-}
-
-impl Tiny {
-    /// Serves a listener.
-    ///
-    /// # Errors
-    /// The listener's address is not loopback, or an error of the operating system.
-    pub fn start(listener: Listener, parts: Parts) -> io::Result<Tiny> {
-        if listener.address().is_some_and(|address| !address.ip().is_loopback()) {
-            let words = "the door for a reverse proxy must be on loopback or a Unix socket";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
-        }
-        listener.send_at_once()?; // tiny_http does not set this
-        let Parts { handler, pool, capacity, when_lost } = parts;
-        let shutter = UnixStream::from(listener.as_fd().try_clone_to_owned()?);
-        let settings = Settings { connections: capacity.tiny_threads(), ..Settings::of(&capacity) };
-        let state = DoorState::new(handler, pool, settings);
-        let accepting = Arc::clone(&state);
-        // Ends when `Tiny::close` trips `closing` and shuts the listener, or after `when_lost`.
-        let acceptor = thread::Builder::new()
-            .name("tiny-accept".to_owned())
-            .spawn(move || keep_open(&accepting, Arc::new(listener), when_lost))?;
-        Ok(Tiny { state, shutter, acceptor: Some(acceptor) })
+/// Opens a door for a trusted peer.
+///
+/// # Errors
+/// The listener's address is not loopback, or an error of the operating system.
+pub fn open(listener: Listener, parts: Parts) -> io::Result<Door> {
+    if listener.address().is_some_and(|address| !address.ip().is_loopback()) {
+        let words = "the door for a reverse proxy must be on loopback or a Unix socket";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
     }
-}
-
-impl Door for Tiny {
-    fn state(&self) -> &Arc<DoorState> {
-        &self.state
-    }
-
-    fn close(&mut self) {
-        let Some(acceptor) = self.acceptor.take() else { return };
-        self.state.closing.trip();
-        let _ = self.shutter.shutdown(Shutdown::Both);
-        let _ = acceptor.join();
-    }
-
-    /// Calls continue.
-    fn cut(&self) {}
-}
-
-impl Drop for Tiny {
-    fn drop(&mut self) {
-        self.stop(Duration::ZERO);
-    }
+    listener.send_at_once()?; // tiny_http does not set this
+    let Parts { handler, pool, capacity, when_lost } = parts;
+    // The listener as a stream, because std offers shutdown for no other type. Shut down, it makes every `accept` fail.
+    let shutter = UnixStream::from(listener.as_fd().try_clone_to_owned()?);
+    let settings = Settings { connections: capacity.tiny_threads(), ..Settings::of(&capacity) };
+    let state = DoorState::new(handler, pool, settings);
+    let accepting = Arc::clone(&state);
+    // Ends when `Door::close` trips `closing` and shuts the listener, or after `when_lost`.
+    let acceptor = thread::Builder::new()
+        .name("tiny-accept".to_owned())
+        .spawn(move || keep_open(&accepting, Arc::new(listener), when_lost))?;
+    Ok(Door { state, shutter, acceptor: Some(acceptor) })
 }
 
 /// Opens the door, and opens it anew when tiny_http has stopped accepting, as it does at the first error of `accept`.
@@ -134,7 +100,7 @@ fn keep_open(door: &Arc<DoorState>, listener: Arc<Listener>, when_lost: Option<B
 
 /// Runs a server of tiny_http on this socket, and reports why it stopped accepting.
 fn run_server(door: &Arc<DoorState>, listener: &Listener, report: &Sender<io::Error>) {
-    let server = match open(listener) {
+    let server = match server_on(listener) {
         Ok(server) => server,
         Err(error) => return drop(report.send(error)),
     };
@@ -185,7 +151,7 @@ fn start_request(door: &Arc<DoorState>, request: tiny_http::Request) {
 }
 
 /// A server of tiny_http on this socket. Fails for lack of descriptors only, and panics for lack of threads.
-fn open(listener: &Listener) -> io::Result<tiny_http::Server> {
+fn server_on(listener: &Listener) -> io::Result<tiny_http::Server> {
     let listener = match listener {
         Listener::Tcp(listener, _) => tiny_http::Listener::from(listener.try_clone()?),
         Listener::Unix(listener, _) => listener.try_clone()?.into(),

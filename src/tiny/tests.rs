@@ -15,11 +15,11 @@ use crate::edge::{Access, Door, Listener};
 use crate::http::Response;
 use crate::http::desk::{Answer, Client, Desk, Event, LIMIT, PATIENCE, until_some};
 use crate::sys;
-use crate::tiny::{Parts, Tiny};
+use crate::tiny::{self, Parts};
 use crate::workers::Pool;
 
 struct TestDoor {
-    tiny: Option<Tiny>,
+    tiny: Option<Door>,
     desk: Arc<Desk>,
     events: Receiver<Event>,
     socket: PathBuf,
@@ -38,7 +38,7 @@ fn door(test: &str) -> TestDoor {
     std::fs::create_dir(&directory).unwrap();
     let socket = directory.join("socket");
     let (desk, events) = Desk::new();
-    let tiny = Tiny::start(Listener::unix(&socket, Access::Owner).unwrap(), parts(&desk)).unwrap();
+    let tiny = tiny::open(Listener::unix(&socket, Access::Owner).unwrap(), parts(&desk)).unwrap();
     TestDoor { tiny: Some(tiny), desk, events, socket }
 }
 
@@ -127,7 +127,7 @@ fn bytes_after_a_chunked_body_are_not_served_as_a_request() {
         assert_eq!(client.rest(), "", "{version}");
     }
     let clients = kept.map(send);
-    let state = door.tiny.as_ref().unwrap().state();
+    let state = &door.tiny.as_ref().unwrap().state;
     while !state.refusals.counts().contains(&("leaked", 4)) {
         std::thread::yield_now();
     }
@@ -168,7 +168,7 @@ fn heads_are_checked_as_strictly_as_at_the_edge() {
 #[test]
 fn a_full_door_answers_that_it_is_busy() {
     let door = door("busy");
-    let state = door.tiny.as_ref().unwrap().state();
+    let state = &door.tiny.as_ref().unwrap().state;
     let threads: Vec<_> = std::iter::from_fn(|| state.running.take(())).collect();
     assert_eq!(door.get("/x").status, 503);
     drop(threads);
@@ -197,7 +197,7 @@ fn a_giant_content_length_ends_only_its_connection() {
         }
     }
     // Until then tiny_http may queue a connection behind these.
-    let state = door.tiny.as_ref().unwrap().state();
+    let state = &door.tiny.as_ref().unwrap().state;
     while state.refusals.counts() != [("leaked", 4)] {
         std::thread::yield_now();
     }
@@ -295,7 +295,7 @@ fn the_socket_is_private_and_replaced_only_when_stale() {
     let mode = std::fs::metadata(&door.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let start = |path: &std::path::Path| {
-        Listener::unix(path, Access::Group).and_then(|listener| Tiny::start(listener, parts(&door.desk)))
+        Listener::unix(path, Access::Group).and_then(|listener| tiny::open(listener, parts(&door.desk)))
     };
     assert!(start(&door.socket).is_err());
     assert_eq!(door.get("/").status, 200);
@@ -320,7 +320,7 @@ fn only_loopback_may_be_served_over_tcp() {
     let start = |address: &str| {
         let listener = Listener::tcp(address.parse().unwrap()).unwrap();
         let address = listener.address().unwrap();
-        Tiny::start(listener, parts(&desk)).map(|tiny| (tiny, address))
+        tiny::open(listener, parts(&desk)).map(|tiny| (tiny, address))
     };
     assert!(start("0.0.0.0:0").is_err());
     let (mut tiny, address) = start("127.0.0.1:0").unwrap();
@@ -352,7 +352,7 @@ fn a_door_that_tiny_http_closed_opens_anew() {
     let (listener, address, handle) = fragile_listener();
     let (told, lost) = channel();
     let when_lost = Some(Box::new(move || told.send(()).unwrap()) as _);
-    let mut tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
+    let mut tiny = tiny::open(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
     for _ in 0..2 {
         end_accepting(address, &handle);
         handle.set_nonblocking(false).unwrap();
@@ -368,7 +368,7 @@ fn a_door_that_tiny_http_closed_opens_anew() {
 fn a_full_backlog_does_not_keep_the_door_from_opening_anew() {
     let (desk, _events) = Desk::new();
     let (listener, address, handle) = fragile_listener();
-    let mut tiny = Tiny::start(listener, parts(&desk)).unwrap();
+    let mut tiny = tiny::open(listener, parts(&desk)).unwrap();
     end_accepting(address, &handle);
     handle.set_nonblocking(false).unwrap();
     let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
@@ -385,7 +385,7 @@ fn the_loss_of_a_door_is_told() {
     let (listener, address, handle) = fragile_listener();
     let (told, lost) = channel();
     let when_lost = Some(Box::new(move || told.send(()).unwrap()) as _);
-    let mut tiny = Tiny::start(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
+    let mut tiny = tiny::open(listener, Parts { when_lost, ..parts(&desk) }).unwrap();
     end_accepting(address, &handle);
     lost.recv_timeout(PATIENCE).unwrap();
     tiny.stop(PATIENCE);

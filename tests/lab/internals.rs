@@ -8,7 +8,7 @@ pub mod base {
     pub use crate::base::secret::Secret;
     pub use crate::base::{identity, limits};
 }
-pub use crate::edge::{Edge, Listener, Settings as EdgeSettings, chunked, head};
+pub use crate::edge::{Door, Listener, Settings as EdgeSettings, chunked, head, open as open_edge};
 /// HTTP as plain values.
 pub mod http {
     pub use crate::http::{

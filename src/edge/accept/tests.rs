@@ -2,7 +2,7 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::base::capacity::Capacity;
-use crate::edge::{Edge, Settings};
+use crate::edge::{self, Settings};
 use crate::http::desk::{Client, Desk};
 use crate::workers::Pool;
 
@@ -11,9 +11,9 @@ use crate::workers::Pool;
 fn a_client_for_whom_no_descriptor_is_left_is_told_so() {
     let (desk, _events) = Desk::new();
     let pool = Arc::new(Pool::start(Capacity::default().queue()).unwrap());
-    let edge = Edge::start(Vec::new(), desk, pool, Settings::default()).unwrap();
+    let edge = edge::open(Vec::new(), desk, pool, Settings::default()).unwrap();
     let (_wake, woken) = UnixStream::pair().unwrap();
-    let mut acceptor = Acceptor::new(Arc::clone(&edge.state), Arc::clone(&edge.connections), woken).unwrap();
+    let mut acceptor = Acceptor::new(Arc::clone(&edge.state), woken).unwrap();
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     for _ in 0..2 {
         let mut client = Client::new(TcpStream::connect(listener.address().unwrap()).unwrap());

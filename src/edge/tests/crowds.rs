@@ -12,7 +12,7 @@ fn connections_are_capped_in_all() {
     assert_eq!((answer.status, answer.closes()), (503, true));
     assert!(answer.head.contains("Retry-After: 1\r\n"));
     drop(one);
-    until(|| door.edge.connections() < 2);
+    until(|| door.edge.state.running.held() < 2);
     let _waiting = served(&door);
     served(&door); // the waiting connection makes room
 }
@@ -48,7 +48,7 @@ fn the_longest_idle_connection_is_evicted() {
     assert_eq!(running.answer().status, 202);
     sender.send(*b"data: 1\n\n").unwrap();
     assert_eq!(reader.chunk(), "data: 1\n\n");
-    assert!(door.edge.state().refusals.counts().iter().any(|(reason, _)| *reason == "made_room"));
+    assert!(door.edge.state.refusals.counts().iter().any(|(reason, _)| *reason == "made_room"));
 }
 
 /// H6: pipelined requests whose answers are read slowly hold no place against new connections.
@@ -156,7 +156,7 @@ fn a_full_queue_is_answered_at_once() {
     }
     until(|| clients.iter().any(|client| client.line.peek(&mut [0]).is_ok()));
     door.desk.release.trip();
-    assert!(door.edge.state().refusals.counts().iter().any(|(reason, _)| *reason == "busy"));
+    assert!(door.edge.state.refusals.counts().iter().any(|(reason, _)| *reason == "busy"));
     for client in &mut clients {
         client.line.set_nonblocking(false).unwrap();
         let answer = client.answer();

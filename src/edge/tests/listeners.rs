@@ -21,8 +21,8 @@ fn unix(path: &Path) -> std::io::Result<Listener> {
     Listener::unix(path, Access::Group)
 }
 
-fn serve(listeners: Vec<Listener>, settings: Settings) -> Edge {
-    Edge::start(listeners, Desk::new().0, Arc::new(Pool::start(16).unwrap()), settings).unwrap()
+fn serve(listeners: Vec<Listener>, settings: Settings) -> Door {
+    edge::open(listeners, Desk::new().0, Arc::new(Pool::start(16).unwrap()), settings).unwrap()
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn connections_are_capped_over_all_listeners() {
     let settings = Settings { connections: 3, connections_per_address: 1, ..quick() };
     let (desk, _events) = Desk::new(); // the streams' other ends are among the events
     let listeners = vec![unix(&path).unwrap(), tcp];
-    let edge = Edge::start(listeners, desk, Arc::new(Pool::start(16).unwrap()), settings).unwrap();
+    let edge = edge::open(listeners, desk, Arc::new(Pool::start(16).unwrap()), settings).unwrap();
     let unix = || Client::new(UnixStream::connect(&path).unwrap());
     // Open streams make no room for others.
     let stream = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -65,7 +65,7 @@ fn connections_are_capped_over_all_listeners() {
     assert_eq!(unix().answer().status, 503);
     assert_eq!(Client::new(TcpStream::connect(address).unwrap()).answer().status, 503);
     drop(open);
-    until(|| edge.connections() == 1);
+    until(|| edge.state.running.held() == 1);
     assert_eq!(unix().get("/").status, 200);
 }
 
@@ -114,5 +114,5 @@ fn a_unix_socket_has_the_deadlines_of_the_others() {
     let mut gone = Client::new(UnixStream::connect(&path).unwrap());
     gone.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
     drop((slow, gone));
-    until(|| edge.connections() == 0);
+    until(|| edge.state.running.held() == 0);
 }

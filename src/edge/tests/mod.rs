@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use crate::base::capacity::Capacity;
 use crate::base::limits;
-use crate::edge::{Door, Edge, Listener, Settings};
+use crate::edge::{self, Door, Listener, Settings};
 use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL, paused, until, until_some};
 use crate::http::{Response, TrustedProxies};
 use crate::workers::Pool;
 
 struct TestDoor {
-    edge: Edge,
+    edge: Door,
     address: SocketAddr,
     desk: Arc<Desk>,
     events: Receiver<Event>,
@@ -42,7 +42,7 @@ fn door_with_queue(settings: Settings, queue: usize) -> TestDoor {
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.address().unwrap();
     let pool = Arc::new(Pool::start(queue).unwrap());
-    let edge = Edge::start(vec![listener], desk.clone(), pool, settings).unwrap();
+    let edge = edge::open(vec![listener], desk.clone(), pool, settings).unwrap();
     TestDoor { edge, address, desk, events }
 }
 
@@ -103,7 +103,7 @@ fn requests_follow_each_other_on_one_connection() {
     let head = client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").head();
     assert!(head.contains("Content-Length: 7\r\n"), "{head}");
     assert_eq!(client.get("/after").body, "GET /after ");
-    assert_eq!(door.edge.connections(), 1);
+    assert_eq!(door.edge.state.running.held(), 1);
 }
 
 /// H7: pipelined requests are answered in order, one at a time.
@@ -374,5 +374,5 @@ fn resets_are_survived() {
         door.client().send(&request[..length]);
     }
     assert_eq!(door.client().get("/").status, 200);
-    until(|| door.edge.connections() == 0);
+    until(|| door.edge.state.running.held() == 0);
 }

@@ -124,7 +124,7 @@ fn one_encrypted_connection_too_many_is_closed_without_a_word() {
     first.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").head();
     let sender = door.stream();
     assert_eq!(door.client().rest(), "");
-    assert_eq!(door.edge.state().refusals.counts(), [("busy", 1)]);
+    assert_eq!(door.edge.state.refusals.counts(), [("busy", 1)]);
     sender.send(*b"data: 1\n\n").unwrap();
     assert_eq!(first.chunk(), "data: 1\n\n");
 }

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use mcp_oauth_server::internals::base::limits;
-use mcp_oauth_server::internals::{Edge, EdgeSettings as Settings, Listener};
+use mcp_oauth_server::internals::{Door, EdgeSettings as Settings, Listener, open_edge};
 use mcp_oauth_server::internals::http::{Admission, Handler, Head, Request, Response};
 use mcp_oauth_server::internals::Pool;
 
@@ -83,13 +83,13 @@ impl Handler for Echo {
 }
 
 /// Our edge, which serves until it is dropped, and its address.
-pub(crate) fn ours() -> (Edge, SocketAddr) {
+pub(crate) fn ours() -> (Door, SocketAddr) {
     let listener = Listener::tcp((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = listener.address().unwrap();
     // On a busy machine, the check for a disconnected client must not interfere.
     let settings = Settings { slow_call: Duration::from_secs(20), ..Settings::default() };
     let pool = Arc::new(Pool::start(limits::CONNECTIONS).unwrap());
-    (Edge::start(vec![listener], Arc::new(Echo), pool, settings).unwrap(), address)
+    (open_edge(vec![listener], Arc::new(Echo), pool, settings).unwrap(), address)
 }
 
 // ---- hyper ----

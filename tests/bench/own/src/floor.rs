@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use mcp_oauth_server::internals::base::limits;
-use mcp_oauth_server::internals::{Edge, EdgeSettings as Settings, Listener};
+use mcp_oauth_server::internals::{EdgeSettings as Settings, Listener, open_edge};
 use mcp_oauth_server::internals::http::{Admission, Handler, Head, Response};
 use mcp_oauth_server::internals::Pool;
 
@@ -27,7 +27,7 @@ impl Handler for Constant {
 pub fn edge(port: u16, text: &str) -> Result<(), Box<dyn Error>> {
     let listener = Listener::tcp((Ipv4Addr::LOCALHOST, port).into())?;
     let pool = Arc::new(Pool::start(QUEUE)?);
-    let _edge = Edge::start(vec![listener], Arc::new(Constant(text.to_owned())), pool, Settings::default())?;
+    let _edge = open_edge(vec![listener], Arc::new(Constant(text.to_owned())), pool, Settings::default())?;
     loop {
         std::thread::park();
     }
