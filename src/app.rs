@@ -182,11 +182,8 @@ impl App {
     ) -> Decision {
         let route = match self.browsers.check(found, head) {
             Ok(route) => route,
-            Err(refusal) => return Decision::Answer(*refusal),
+            Err(answer) => return Decision::Answer(*answer),
         };
-        if let Some(answer) = self.browsers.answer(route, head) {
-            return Decision::Answer(answer);
-        }
         let read = |limit, then| Decision::Read { limit, place: None, then };
         let page = |answer| read(0, Continuation::Shared(answer));
         let form_for = |server: &Arc<McpServer>, answer| {
@@ -335,8 +332,9 @@ impl Handler for App {
             Decision::Answer(response) => Admission::Answered(response.with_fields(fields)),
             Decision::Read { limit, place, then } => {
                 let passes_on = matches!(&then, Continuation::Mcp(_, server) if server.mcp.passes_on());
-                let run = move |body, responder: Responder| {
-                    let responder = responder.with_fields(fields).with_witness(Arc::new(line.restarted()));
+                let run = move |body, mut responder: Responder| {
+                    responder.fields = fields;
+                    responder.witness = Some(Arc::new(line.restarted()));
                     let request = Request { head, body };
                     let rest = trace::within(trace.clone(), || self.run(then, request, responder))?;
                     Some(Box::new(move || trace::within(trace, rest)) as Blocking)

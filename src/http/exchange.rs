@@ -119,11 +119,12 @@ struct State {
 /// The application's end: answers exactly once. If it is dropped without an answer, that is a 500.
 pub struct Responder {
     exchange: Option<Arc<Exchange>>,
-    /// The fields of every answer to this request.
-    fields: Vec<Field>,
+    /// The fields of every answer to this request, including the 500 of a dropped responder.
+    pub fields: Vec<Field>,
     /// The memory budget for a large answer.
-    unread: Option<Share>,
-    witness: Option<Arc<dyn Witness>>,
+    pub unread: Option<Share>,
+    /// Is told of the caller and the answer, and of the end of a stream that goes on after the head of the answer.
+    pub witness: Option<Arc<dyn Witness>>,
     /// The request's parts of bounded supplies, until it is answered; also for a call that keeps the request's text longer.
     pub held: Option<Arc<dyn Send + Sync>>,
 }
@@ -154,40 +155,11 @@ impl Responder {
         self.answer(response);
     }
 
-    /// Sets header fields of the answer, including the 500 of a dropped responder.
-    pub fn with_fields(mut self, fields: Vec<Field>) -> Responder {
-        self.fields = fields;
-        self
-    }
-
-    /// Counts the answer in `unread`, as [`Response::counted`] does.
-    pub fn counting(mut self, unread: Share) -> Responder {
-        self.unread = Some(unread);
-        self
-    }
-
-    /// Tells `witness` of the caller and the answer.
-    pub fn with_witness(mut self, witness: Arc<dyn Witness>) -> Responder {
-        self.witness = Some(witness);
-        self
-    }
-
-    /// Keeps `held` until the answer is there.
-    pub fn holding(mut self, held: Arc<dyn Send + Sync>) -> Responder {
-        self.held = Some(held);
-        self
-    }
-
     /// Tells the witness who the caller is.
     pub fn identify(&self, caller: &Principal) {
         if let Some(witness) = &self.witness {
             witness.identify(caller);
         }
-    }
-
-    /// The witness, for a stream that goes on after the head of the answer.
-    pub fn witness(&self) -> Option<Arc<dyn Witness>> {
-        self.witness.clone()
     }
 
     fn answer(&mut self, response: Response) {

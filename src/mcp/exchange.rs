@@ -136,7 +136,7 @@ impl Exchange {
         responder: Responder,
         stream: Option<Arc<EventStream>>,
     ) -> Arc<Exchange> {
-        let (task, witness, held) = (OnceLock::new(), responder.witness(), responder.held.clone());
+        let (task, witness, held) = (OnceLock::new(), responder.witness.clone(), responder.held.clone());
         if let Some(events) = stream {
             responder.respond(Response::new(202));
             let state = Mutex::new(State { phase: Phase::Shared(events), witness });

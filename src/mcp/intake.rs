@@ -100,7 +100,7 @@ impl Core {
     /// Records method, subject and arguments of a call with its responder, for the log. Method and subject are in this server's spelling;
     /// a name that it does not know is logged as `unknown`. Fails if the call must be recorded and cannot be.
     fn record(&self, message: Message, inbound: &Inbound) -> Result<Message, Box<Response>> {
-        let (Some(request), Some(witness)) = (message.request(), inbound.responder.witness()) else {
+        let (Some(request), Some(witness)) = (message.request(), &inbound.responder.witness) else {
             return Ok(message);
         };
         let Some(row) = request.row else {

@@ -349,9 +349,9 @@ impl Mcp {
         self.0.tolerated.counts()
     }
 
-    fn inbound(&self, request: Request, principal: Principal, responder: Responder) -> (Inbound, Vec<u8>) {
-        let responder = responder.counting(self.0.budgets.unread.share(principal.subject));
-        (Inbound { head: request.head, principal, responder, stream: None }, request.body)
+    fn inbound(&self, request: Request, caller: Principal, mut responder: Responder) -> (Inbound, Vec<u8>) {
+        responder.unread = Some(self.0.budgets.unread.share(caller.subject));
+        (Inbound { head: request.head, principal: caller, responder, stream: None }, request.body)
     }
 
     /// Decides whether serving a message may block; no other place does.

@@ -113,8 +113,8 @@ impl Pool {
         // A chunked body may turn out to be small.
         let place_of_large = (body.len() > limits::UNCHECKED_BODY_BYTES).then_some(ticket.place);
         let held: Arc<dyn Send + Sync> = Arc::new((counted, place_of_large));
-        let (responder, waiter) = Responder::pair();
-        let responder = responder.holding(Arc::clone(&held));
+        let (mut responder, waiter) = Responder::pair();
+        responder.held = Some(Arc::clone(&held));
         let run = move || (ticket.run)(body, responder);
         let work: Option<Blocking> = match place {
             Some(_place) => catch_panic(run).flatten(),

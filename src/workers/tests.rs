@@ -278,8 +278,8 @@ fn a_request_that_meets_a_closed_queue_is_logged_as_503() {
     assert!(bench.pool.stop(Duration::from_secs(60)));
     let logged = Arc::new(Logged::default());
     let witness = Arc::clone(&logged);
-    let ticket = Ticket::new(0, move |_, responder| {
-        let responder = responder.with_witness(witness);
+    let ticket = Ticket::new(0, move |_, mut responder| {
+        responder.witness = Some(witness);
         Some(Box::new(move || responder.respond(Response::new(204))))
     });
     let place = bench.place();

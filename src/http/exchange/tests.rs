@@ -28,8 +28,9 @@ fn a_dropped_responder_answers_500() {
 
 #[test]
 fn common_fields_are_on_every_answer() {
-    let (responder, waiter) = Responder::pair();
-    drop(responder.with_fields(vec![("X-Content-Type-Options", "nosniff".into())]));
+    let (mut responder, waiter) = Responder::pair();
+    responder.fields = vec![("X-Content-Type-Options", "nosniff".into())];
+    drop(responder);
     assert_eq!(waiter.wait(later()).unwrap().header_value("x-content-type-options"), Some("nosniff"));
 }
 
@@ -63,9 +64,9 @@ impl Witness for Note {
 #[test]
 fn the_witness_sees_caller_and_answer_once_also_for_a_dropped_responder() {
     let (sender, notes) = std::sync::mpsc::channel();
-    let (responder, _waiter) = Responder::pair();
-    let responder = responder.with_witness(Arc::new(Note(sender)));
-    responder.witness().unwrap().identify(&crate::base::identity::fake::principal(7));
+    let (mut responder, _waiter) = Responder::pair();
+    responder.witness = Some(Arc::new(Note(sender)));
+    responder.identify(&crate::base::identity::fake::principal(7));
     drop(responder);
     assert_eq!(notes.iter().collect::<Vec<_>>(), ["github:7", "500"]);
 }
@@ -74,9 +75,9 @@ fn the_witness_sees_caller_and_answer_once_also_for_a_dropped_responder() {
 #[test]
 fn the_witness_of_a_call_sees_its_end_after_the_head() {
     let (sender, notes) = std::sync::mpsc::channel();
-    let (responder, _waiter) = Responder::pair();
-    let responder = responder.with_witness(Arc::new(Note(sender)));
-    let call = responder.witness().unwrap();
+    let (mut responder, _waiter) = Responder::pair();
+    let call: Arc<dyn Witness> = Arc::new(Note(sender));
+    responder.witness = Some(Arc::clone(&call));
     assert!(call.called(CallNote { method: "ping", ..CallNote::default() }));
     responder.respond(Response::new(200).ending((CallOutcome::Ok, 40)));
     assert_eq!(notes.try_iter().collect::<Vec<_>>(), ["ping", "Ok 40", "200"]);

@@ -31,9 +31,9 @@ impl Witness for Seen {
 impl Endpoint {
     /// Sends a request with a witness; its handler runs on a thread of its own.
     fn seen(&self, request: Request) -> (Waiting, Arc<Seen>) {
-        let (responder, waiter) = Responder::pair();
+        let (mut responder, waiter) = Responder::pair();
         let seen = Arc::new(Seen::default());
-        let responder = responder.with_witness(Arc::clone(&seen) as _);
+        responder.witness = Some(Arc::clone(&seen) as _);
         let mcp = self.mcp.clone();
         let worker = std::thread::spawn(move || {
             mcp.handle(request, principal(1), responder).into_iter().for_each(|rest| rest())
@@ -250,8 +250,8 @@ fn a_call_that_cannot_be_recorded_does_not_run() {
     let session = endpoint.session();
     let legacy = post(&call(1, "t", json!({}))).with("Mcp-Session-Id", &session);
     for request in [legacy, modern::call(1, "t", json!({}))] {
-        let (responder, waiter) = Responder::pair();
-        let responder = responder.with_witness(Arc::new(Unwritable) as _);
+        let (mut responder, waiter) = Responder::pair();
+        responder.witness = Some(Arc::new(Unwritable));
         let rest = endpoint.mcp.handle(request, principal(1), responder);
         let worker = std::thread::spawn(move || rest.into_iter().for_each(|rest| rest()));
         let answer = Waiting { waiter, worker }.answer();

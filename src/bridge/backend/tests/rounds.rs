@@ -316,9 +316,10 @@ fn progress_after_an_answer_has_the_token_of_the_request_that_brought_it() {
 fn a_call_holds_the_share_of_its_request_until_it_is_over() {
     let rig = rig(usual);
     let begin = |name: &str| {
-        let (share, (responder, waiter)) = (Arc::new(()), Responder::pair());
+        let (share, (mut responder, waiter)) = (Arc::new(()), Responder::pair());
+        responder.held = Some(Arc::clone(&share) as _);
         let call = modern("tools/call", json!({ "name": name }));
-        let rest = rig.mcp.handle(call, principal(1), responder.holding(Arc::clone(&share) as _));
+        let rest = rig.mcp.handle(call, principal(1), responder);
         rest.into_iter().for_each(|rest| rest());
         (share, waiter)
     };
