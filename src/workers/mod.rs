@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, after, bounded};
 
@@ -56,13 +56,6 @@ struct Shared {
     started: AtomicUsize,
 }
 
-/// The lifetime of a worker.
-#[derive(Clone, Copy)]
-enum Stay {
-    UntilClosed,
-    WhileNeeded,
-}
-
 impl Pool {
     /// Starts the workers. At most `queue` requests wait for one.
     ///
@@ -77,7 +70,7 @@ impl Pool {
             started: AtomicUsize::new(0),
         });
         for _ in 0..limits::WORKERS {
-            shared.spawn_worker(Stay::UntilClosed)?;
+            shared.spawn_worker(None)?;
         }
         let watched = Arc::clone(&shared);
         let (wake, woken) = bounded(1);
@@ -157,24 +150,29 @@ impl Pool {
 
 impl Shared {
     /// Sleeps until it is woken because a job waits. Then checks every [`limits::QUEUE_TICK`] whether the queue moves, until it is empty.
+    /// So it wakes once in a tick at most, however many jobs wait for a moment.
     fn supervise(self: Arc<Shared>, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
             let mut taken_before = self.taken.load(Ordering::Relaxed);
-            while !self.queue.is_empty() {
+            loop {
                 let _ = after(limits::QUEUE_TICK).recv();
                 let taken_now = self.taken.load(Ordering::Relaxed);
                 let moved = taken_now.wrapping_sub(taken_before);
                 taken_before = taken_now;
                 for _ in 0..wanted_workers(self.queue.len(), moved) {
-                    if self.spawn_worker(Stay::WhileNeeded).is_err() {
+                    if self.spawn_worker(Some(clock::instant() + limits::WORKER_IDLE)).is_err() {
                         break;
                     }
+                }
+                if self.queue.is_empty() {
+                    break;
                 }
             }
         }
     }
 
-    fn spawn_worker(self: &Arc<Shared>, stay: Stay) -> io::Result<()> {
+    /// Starts a worker, which stays until the queue is closed, or until `needed_until`.
+    fn spawn_worker(self: &Arc<Shared>, needed_until: Option<Instant>) -> io::Result<()> {
         let counted = self.workers.take(()).ok_or(io::ErrorKind::WouldBlock)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(self);
@@ -183,19 +181,18 @@ impl Shared {
             .name(format!("worker-{number}"))
             .stack_size(limits::WORKER_STACK_BYTES)
             .spawn(move || {
-                shared.work(stay);
+                shared.work(needed_until);
                 drop(counted);
             })
             .map(drop)
     }
 
-    fn work(&self, stay: Stay) {
+    fn work(&self, needed_until: Option<Instant>) {
         // An extra worker ends the first time that it finds the queue empty after this. If the time were reset by each job, no
         // worker would ever end under a light load: the jobs are spread over all of them.
-        let needed_until = clock::instant() + limits::WORKER_IDLE;
-        let next = || match stay {
-            Stay::UntilClosed => self.queue.recv().ok(),
-            Stay::WhileNeeded => self.queue.recv_deadline(needed_until).ok(),
+        let next = || match needed_until {
+            None => self.queue.recv().ok(),
+            Some(time) => self.queue.recv_deadline(time).ok(),
         };
         while let Some(job) = next() {
             self.taken.fetch_add(1, Ordering::Relaxed);
