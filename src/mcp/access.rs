@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 
 use super::Core;
 use super::arguments;
-use super::call::{Call, Operation, Reply};
+use super::call::{Call, Reply};
 use super::jsonrpc::Error;
 use super::members::Members;
+use super::methods::Operation;
 use crate::base::access::{AccessRule, Who};
 use crate::base::identity::Principal;
 use crate::http::CallOutcome;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::call::{Operation, TASKS_EXTENSION};
+use super::call::TASKS_EXTENSION;
 use super::context::Context;
 use super::jsonrpc::Error;
+use super::methods::Operation;
 use super::mirrored::Mirrored;
 use super::subscribers::Publisher;
 use crate::base::identity::{GrantId, Principal, Scopes};

@@ -9,59 +9,13 @@ use serde_json::{Value, json};
 
 use super::jsonrpc::{Error, RequestId};
 use super::members::Members;
+use super::methods::Operation;
 use crate::base::access::AccessRule;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::Principal;
 
 /// The extension's name in the capabilities of both sides.
 pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
-
-/// A request that a backend serves, in both eras.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// `tools/list`
-    ListTools,
-    /// `tools/call`
-    CallTool,
-    /// `prompts/list`
-    ListPrompts,
-    /// `prompts/get`
-    GetPrompt,
-    /// `resources/list`
-    ListResources,
-    /// `resources/templates/list`
-    ListResourceTemplates,
-    /// `resources/read`
-    ReadResource,
-    /// `completion/complete`
-    Complete,
-}
-
-impl Operation {
-    /// Whether it is a list, which is cheap to serve.
-    pub fn is_list(self) -> bool {
-        self.method().ends_with("/list")
-    }
-
-    /// Whether it may ask the client for input (MRTR, "Supported Requests").
-    pub fn may_ask(self) -> bool {
-        matches!(self, Operation::CallTool | Operation::GetPrompt | Operation::ReadResource)
-    }
-
-    /// The method's name.
-    pub const fn method(self) -> &'static str {
-        match self {
-            Operation::ListTools => "tools/list",
-            Operation::CallTool => "tools/call",
-            Operation::ListPrompts => "prompts/list",
-            Operation::GetPrompt => "prompts/get",
-            Operation::ListResources => "resources/list",
-            Operation::ListResourceTemplates => "resources/templates/list",
-            Operation::ReadResource => "resources/read",
-            Operation::Complete => "completion/complete",
-        }
-    }
-}
 
 /// One request for the backend.
 #[derive(Debug)]

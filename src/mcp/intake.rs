@@ -13,11 +13,10 @@ use serde_json::value::RawValue;
 
 use super::Core;
 use super::arguments::explain;
-use super::call::Operation;
 use super::exchange::Inbound;
 use super::jsonrpc::{Encoded, Error, RequestId};
 use super::members::{Members, is_absent, is_object};
-use super::methods::MethodRow;
+use super::methods::{MethodRow, Operation};
 use crate::base::{json, limits, trace};
 use crate::http::{CallNote, Head, Response};
 

@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 
 use super::Core;
 use super::access;
-use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply};
+use super::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Reply};
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Dialect, Exchange, Inbound, outcome};
 use super::header::{self, Presence};
 use super::intake::{ClientRequest, Message};
 use super::jsonrpc::{self, Encoded, Error, RequestId};
 use super::members::Members;
-use super::methods::MethodRow;
+use super::methods::{MethodRow, Operation};
 use super::mirrored::check_arguments;
 use super::mrtr::wait_for;
 use super::session::{Kind, NewSession, Session};

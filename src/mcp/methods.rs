@@ -2,10 +2,48 @@
 
 use std::borrow::Cow;
 
-use super::call::Operation;
 use super::jsonrpc::Error;
 use super::members::Members;
 use crate::base::json;
+
+/// A request that a backend serves, in both eras.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `tools/list`
+    ListTools,
+    /// `tools/call`
+    CallTool,
+    /// `prompts/list`
+    ListPrompts,
+    /// `prompts/get`
+    GetPrompt,
+    /// `resources/list`
+    ListResources,
+    /// `resources/templates/list`
+    ListResourceTemplates,
+    /// `resources/read`
+    ReadResource,
+    /// `completion/complete`
+    Complete,
+}
+
+impl Operation {
+    /// Whether it is a list, which is cheap to serve.
+    pub fn is_list(self) -> bool {
+        self.method().ends_with("/list")
+    }
+
+    /// Whether it may ask the client for input (MRTR, "Supported Requests").
+    pub fn may_ask(self) -> bool {
+        matches!(self, Operation::CallTool | Operation::GetPrompt | Operation::ReadResource)
+    }
+
+    /// The method's name.
+    pub fn method(self) -> &'static str {
+        let row = METHODS.iter().find(|row| row.operation == Some(self));
+        row.map_or("", |row| row.name)
+    }
+}
 
 /// A method that clients may call.
 #[derive(Debug)]
@@ -20,36 +58,33 @@ pub(crate) struct MethodRow {
 }
 
 const METHODS: [MethodRow; 18] = [
-    ours("initialize", None),
-    ours("ping", None),
-    ours("logging/setLevel", None),
-    ours("resources/subscribe", Some("uri")),
-    ours("resources/unsubscribe", Some("uri")),
-    ours("server/discover", None),
-    ours("subscriptions/listen", None),
-    ours("tasks/get", Some("taskId")),
-    ours("tasks/update", Some("taskId")),
-    ours("tasks/cancel", Some("taskId")),
-    of_backend(Operation::ListTools, "tools", None),
-    of_backend(Operation::CallTool, "tools", Some("name")),
-    of_backend(Operation::ListPrompts, "prompts", None),
-    of_backend(Operation::GetPrompt, "prompts", Some("name")),
-    of_backend(Operation::ListResources, "resources", None),
-    of_backend(Operation::ListResourceTemplates, "resources", None),
-    of_backend(Operation::ReadResource, "resources", Some("uri")),
-    of_backend(Operation::Complete, "completions", None),
+    row("initialize", None, "", None),
+    row("ping", None, "", None),
+    row("logging/setLevel", None, "", None),
+    row("resources/subscribe", None, "", Some("uri")),
+    row("resources/unsubscribe", None, "", Some("uri")),
+    row("server/discover", None, "", None),
+    row("subscriptions/listen", None, "", None),
+    row("tasks/get", None, "", Some("taskId")),
+    row("tasks/update", None, "", Some("taskId")),
+    row("tasks/cancel", None, "", Some("taskId")),
+    row("tools/list", Some(Operation::ListTools), "tools", None),
+    row("tools/call", Some(Operation::CallTool), "tools", Some("name")),
+    row("prompts/list", Some(Operation::ListPrompts), "prompts", None),
+    row("prompts/get", Some(Operation::GetPrompt), "prompts", Some("name")),
+    row("resources/list", Some(Operation::ListResources), "resources", None),
+    row("resources/templates/list", Some(Operation::ListResourceTemplates), "resources", None),
+    row("resources/read", Some(Operation::ReadResource), "resources", Some("uri")),
+    row("completion/complete", Some(Operation::Complete), "completions", None),
 ];
 
-const fn ours(name: &'static str, subject: Option<&'static str>) -> MethodRow {
-    MethodRow { name, operation: None, capability: "", subject }
-}
-
-const fn of_backend(
-    operation: Operation,
+const fn row(
+    name: &'static str,
+    operation: Option<Operation>,
     capability: &'static str,
     subject: Option<&'static str>,
 ) -> MethodRow {
-    MethodRow { name: operation.method(), operation: Some(operation), capability, subject }
+    MethodRow { name, operation, capability, subject }
 }
 
 impl MethodRow {

@@ -201,15 +201,14 @@ pub mod fuzzing;
 
 pub(crate) use self::access::ListEntry;
 pub use self::backend::{Backend, Consent, Description, ToolRules};
-pub use self::call::{
-    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply,
-};
+pub use self::call::{Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Reply};
 pub use self::completion::Partial;
 pub use self::content::{Content, PromptResult, ResourceContents, Role, ToolResult};
 pub use self::context::{Context, Progress};
 pub use self::definition::BuildError;
 pub use self::jsonrpc::{Error, RequestId};
 pub use self::members::Members;
+pub use self::methods::Operation;
 pub use self::mirrored::Mirrored;
 pub use self::prompt::Prompt;
 pub use self::resource::{Match, Resource};

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::Core;
 use super::backend::{Description, ToolRules};
 use super::call::{
-    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Operation, Reply, TASKS_EXTENSION,
+    Call, CallError, Capability, ClientCapabilities, InputRequest, Level, Reply, TASKS_EXTENSION,
 };
 use super::era::{LEGACY_VERSIONS, MODERN_VERSION};
 use super::exchange::{Dialect, Exchange, Inbound, outcome};
@@ -20,7 +20,7 @@ use super::header::{self, Presence, mismatch};
 use super::intake::{ClientRequest, Message};
 use super::jsonrpc::{Encoded, Error, RequestId};
 use super::members::Members;
-use super::methods::MethodRow;
+use super::methods::{MethodRow, Operation};
 use super::mirrored::check_arguments;
 use super::mrtr::Round;
 use super::session::millis;

@@ -9,12 +9,13 @@ use serde_json::{Map, Value};
 
 use super::access;
 use super::backend::{Backend, Consent, Description, ToolRules};
-use super::call::{Call, CallError, Operation, Reply};
+use super::call::{Call, CallError, Reply};
 use super::completion;
 use super::content::ToolResult;
 use super::context::Context;
 use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
+use super::methods::Operation;
 use super::prompt::Prompt;
 use super::resource::{Match, Resource};
 use super::subscribers::Publisher;
