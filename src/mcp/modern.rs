@@ -38,7 +38,7 @@ use crate::http::{CallOutcome, Response, Stream};
 pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
     let answer = match message {
         Message::Request(request) => match check(core, &inbound, &request) {
-            Ok(checked) => return serve(core, inbound, request, checked),
+            Ok(checked) => return checked.serve(core, inbound, request),
             Err(error) => failed(&request.id, &error),
         },
         // This revision has no notifications by POST: they are accepted and ignored.
@@ -48,21 +48,6 @@ pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
         }
     };
     inbound.answer(answer);
-}
-
-fn serve(core: &Arc<Core>, inbound: Inbound, request: ClientRequest, checked: CheckedRequest) {
-    match (checked.row.name, checked.row.operation) {
-        (_, Some(operation)) => call(core, inbound, request, (operation, checked)),
-        ("server/discover", None) => inbound.answer(discover(&checked.description, &request.id)),
-        ("subscriptions/listen", None) => match listen(core, &inbound.principal, &request, &checked) {
-            // The call is to open the stream: its end is not logged.
-            Ok(body) => {
-                inbound.responder.respond(Response::new(200).stream(body).ending((CallOutcome::Ok, 0)))
-            }
-            Err(error) => inbound.answer(failed(&request.id, &error)),
-        },
-        (_, None) => inbound.responder.respond(task(core, &inbound.principal, &request, &checked)),
-    }
 }
 
 /// The result of the checks of a request.
@@ -135,112 +120,117 @@ fn check(core: &Core, inbound: &Inbound, request: &ClientRequest) -> Result<Chec
     Ok(CheckedRequest { row, subject, client, log_level, progress_token, description, access, tool_rules })
 }
 
-fn discover(description: &Description, id: &RequestId) -> Encoded {
-    let reply = Reply::default()
-        .with("supportedVersions", &[MODERN_VERSION])
-        .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
-        .and_then(|reply| reply.with_some("instructions", description.instructions.as_ref()));
-    encode(&description.info, id, reply.map(|reply| ("complete", reply)), Some(millis(limits::LIST_TTL)))
-}
-
-/// `subscriptions/listen`: the answer is a stream that stays open, with the notifications that the client is granted.
-fn listen(
-    core: &Core,
-    principal: &Principal,
-    ClientRequest { id, params, .. }: &ClientRequest,
-    CheckedRequest { client, description, access, .. }: &CheckedRequest,
-) -> Result<Stream, Error> {
-    let wanted = params.require::<Members>("notifications")?.present();
-    // Tasks, "Task Status Notifications": a client that asks for them must support tasks. This server sends none: clients poll.
-    let task_ids: Vec<String> = wanted.read("taskIds")?.unwrap_or_default();
-    if !task_ids.is_empty() && !client.takes_tasks() {
-        return Err(missing_tasks());
-    }
-    let list_changed = |member, capability| {
-        let is_wanted = wanted.read(member)?.unwrap_or(false);
-        Ok::<_, Error>(is_wanted && description.promises(capability, "listChanged"))
-    };
-    let mut granted = ListenFilter {
-        tools_list_changed: list_changed("toolsListChanged", "tools")?,
-        prompts_list_changed: list_changed("promptsListChanged", "prompts")?,
-        resources_list_changed: list_changed("resourcesListChanged", "resources")?,
-        resource_subscriptions: wanted.read("resourceSubscriptions")?.unwrap_or_default(),
-    };
-    if !description.promises("resources", "subscribe") {
-        granted.resource_subscriptions.clear();
-    }
-    granted.resource_subscriptions.retain(|uri| access.opens_resource(uri));
-    if granted.resource_subscriptions.len() > limits::SUBSCRIPTIONS {
-        return Err(Error::invalid_params("Too many resource subscriptions"));
-    }
-    let open = core.open_stream(principal);
-    let open = open.ok_or_else(|| Error::new(Error::BUSY, "Too many open streams"))?;
-    let shares = core.budgets.of(principal.subject);
-    let held = shares.kept.hold(granted.resource_subscriptions.iter().map(String::len).sum());
-    let held = held.ok_or_else(|| Error::new(Error::BUSY, "Too many resource subscriptions"))?;
-    let (events, body) = EventStream::open(shares, open);
-    let wants_resources = !granted.resource_subscriptions.is_empty();
-    core.subscribers.insert(Subscription::new(principal, id.clone(), (granted, held), events));
-    if wants_resources {
-        core.settings.backend.interests_changed(principal);
-    }
-    Ok(body)
-}
-
-fn call(
-    core: &Arc<Core>,
-    inbound: Inbound,
-    ClientRequest { id, params, .. }: ClientRequest,
-    (operation, checked): (Operation, CheckedRequest),
-) {
-    let CheckedRequest { subject, client, log_level, progress_token, description, access, .. } = checked;
-    if let Some(rules) = checked.tool_rules
-        && let Some(refusal) = core.scope_refusal(&inbound.principal, &rules)
-    {
-        return inbound.responder.respond(refusal);
-    }
-    let Inbound { principal, responder, .. } = inbound;
-    // A client cancels by disconnecting (transports, "Cancellation"). The responder trips this token before the head of the
-    // answer, the stream trips it afterwards.
-    let cancel = responder.client_gone();
-    let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
-    let round = match Round::begin(&call, &core.settings.keys, core.settings.clock.now()) {
-        Ok(round) => round,
-        Err(error) => return responder.respond(failed(&id, &error).into_response()),
-    };
-    let dialect = Box::new(ModernCall { core: Arc::clone(core), id, description, log_level, round });
-    core.start(Exchange::new(call, dialect, responder, None));
-}
-
-/// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of another owner is unknown. The token must have the scopes of the
-/// task's tool: a client's narrower token must not read its results.
-fn task(
-    core: &Core,
-    principal: &Principal,
-    ClientRequest { id, params, .. }: &ClientRequest,
-    CheckedRequest { row, subject, description, access, .. }: &CheckedRequest,
-) -> Response {
-    let found = core.tasks.find(subject, principal);
-    let Some(task) = found.filter(|task| core.opens_tool(access, principal, &task.tool)) else {
-        return failed(id, &Error::invalid_params("Unknown task")).into_response();
-    };
-    if let Some(rules) = core.tool_rules(access, principal, &task.tool)
-        && let Some(refusal) = core.scope_refusal(principal, &rules)
-    {
-        return refusal;
-    }
-    let done = match row.name {
-        "tasks/get" => task_status(&task),
-        "tasks/update" => params.require("inputResponses").map(|answers| {
-            task.answer(answers);
-            Reply::default()
-        }),
-        _ => {
-            task.end();
-            Ok(Reply::default())
+impl CheckedRequest {
+    fn serve(self, core: &Arc<Core>, inbound: Inbound, request: ClientRequest) {
+        match (self.row.name, self.row.operation) {
+            (_, Some(operation)) => self.call(core, inbound, (operation, request)),
+            ("server/discover", None) => inbound.answer(self.discover(&request.id)),
+            ("subscriptions/listen", None) => match self.listen(core, &inbound.principal, &request) {
+                // The call is to open the stream: its end is not logged.
+                Ok(body) => {
+                    inbound.responder.respond(Response::new(200).stream(body).ending((CallOutcome::Ok, 0)))
+                }
+                Err(error) => inbound.answer(failed(&request.id, &error)),
+            },
+            (_, None) => inbound.responder.respond(self.task(core, &inbound.principal, &request)),
         }
-    };
-    encode(&description.info, id, done.map(|reply| ("complete", reply)), None).into_response()
+    }
+
+    fn discover(&self, id: &RequestId) -> Encoded {
+        let description = &self.description;
+        let reply = Reply::default()
+            .with("supportedVersions", &[MODERN_VERSION])
+            .and_then(|reply| reply.with("capabilities", &description.modern_capabilities()))
+            .and_then(|reply| reply.with_some("instructions", description.instructions.as_ref()));
+        encode(&description.info, id, reply.map(|reply| ("complete", reply)), Some(millis(limits::LIST_TTL)))
+    }
+
+    /// `subscriptions/listen`: the answer is a stream that stays open, with the notifications that the client is granted.
+    fn listen(&self, core: &Core, principal: &Principal, request: &ClientRequest) -> Result<Stream, Error> {
+        let CheckedRequest { client, description, access, .. } = self;
+        let wanted = request.params.require::<Members>("notifications")?.present();
+        // Tasks, "Task Status Notifications": a client that asks for them must support tasks. This server sends none: clients poll.
+        let task_ids: Vec<String> = wanted.read("taskIds")?.unwrap_or_default();
+        if !task_ids.is_empty() && !client.takes_tasks() {
+            return Err(missing_tasks());
+        }
+        let list_changed = |member, capability| {
+            let is_wanted = wanted.read(member)?.unwrap_or(false);
+            Ok::<_, Error>(is_wanted && description.promises(capability, "listChanged"))
+        };
+        let mut granted = ListenFilter {
+            tools_list_changed: list_changed("toolsListChanged", "tools")?,
+            prompts_list_changed: list_changed("promptsListChanged", "prompts")?,
+            resources_list_changed: list_changed("resourcesListChanged", "resources")?,
+            resource_subscriptions: wanted.read("resourceSubscriptions")?.unwrap_or_default(),
+        };
+        if !description.promises("resources", "subscribe") {
+            granted.resource_subscriptions.clear();
+        }
+        granted.resource_subscriptions.retain(|uri| access.opens_resource(uri));
+        if granted.resource_subscriptions.len() > limits::SUBSCRIPTIONS {
+            return Err(Error::invalid_params("Too many resource subscriptions"));
+        }
+        let open = core.open_stream(principal);
+        let open = open.ok_or_else(|| Error::new(Error::BUSY, "Too many open streams"))?;
+        let shares = core.budgets.of(principal.subject);
+        let held = shares.kept.hold(granted.resource_subscriptions.iter().map(String::len).sum());
+        let held = held.ok_or_else(|| Error::new(Error::BUSY, "Too many resource subscriptions"))?;
+        let (events, body) = EventStream::open(shares, open);
+        let wants_resources = !granted.resource_subscriptions.is_empty();
+        core.subscribers.insert(Subscription::new(principal, request.id.clone(), (granted, held), events));
+        if wants_resources {
+            core.settings.backend.interests_changed(principal);
+        }
+        Ok(body)
+    }
+
+    fn call(self, core: &Arc<Core>, inbound: Inbound, (operation, request): (Operation, ClientRequest)) {
+        let CheckedRequest { subject, client, log_level, progress_token, description, access, .. } = self;
+        if let Some(rules) = self.tool_rules
+            && let Some(refusal) = core.scope_refusal(&inbound.principal, &rules)
+        {
+            return inbound.responder.respond(refusal);
+        }
+        let (Inbound { principal, responder, .. }, ClientRequest { id, params, .. }) = (inbound, request);
+        // A client cancels by disconnecting (transports, "Cancellation"). The responder trips this token before the head of the
+        // answer, the stream trips it afterwards.
+        let cancel = responder.client_gone();
+        let call = Call { operation, subject, params, principal, access, client, progress_token, cancel };
+        let round = match Round::begin(&call, &core.settings.keys, core.settings.clock.now()) {
+            Ok(round) => round,
+            Err(error) => return responder.respond(failed(&id, &error).into_response()),
+        };
+        let dialect = Box::new(ModernCall { core: Arc::clone(core), id, description, log_level, round });
+        core.start(Exchange::new(call, dialect, responder, None));
+    }
+
+    /// Serves `tasks/get`, `tasks/update` and `tasks/cancel`. A task of another owner is unknown. The token must have the scopes of the
+    /// task's tool: a client's narrower token must not read its results.
+    fn task(&self, core: &Core, principal: &Principal, request: &ClientRequest) -> Response {
+        let (CheckedRequest { subject, description, access, .. }, id) = (self, &request.id);
+        let found = core.tasks.find(subject, principal);
+        let Some(task) = found.filter(|task| core.opens_tool(access, principal, &task.tool)) else {
+            return failed(id, &Error::invalid_params("Unknown task")).into_response();
+        };
+        if let Some(rules) = core.tool_rules(access, principal, &task.tool)
+            && let Some(refusal) = core.scope_refusal(principal, &rules)
+        {
+            return refusal;
+        }
+        let done = match self.row.name {
+            "tasks/get" => task_status(&task),
+            "tasks/update" => request.params.require("inputResponses").map(|answers| {
+                task.answer(answers);
+                Reply::default()
+            }),
+            _ => {
+                task.end();
+                Ok(Reply::default())
+            }
+        };
+        encode(&description.info, id, done.map(|reply| ("complete", reply)), None).into_response()
+    }
 }
 
 /// A call of this era.
