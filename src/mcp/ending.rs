@@ -51,7 +51,7 @@ impl Mcp {
         self.0.subscribers.sweep(now);
         if self.0.closing.is_tripped() {
             // Not earlier: a message to it may have waited for a worker when the server began to stop.
-            self.0.subscribers.sessions.end_where(|each| each.start.kind == Kind::HttpSse && !each.is_busy());
+            self.0.subscribers.sessions.end_where(|each| each.kind == Kind::HttpSse && !each.is_busy());
         }
     }
 
@@ -85,7 +85,7 @@ impl Core {
         }
         self.subscribers.close_where(|_| true);
         let sessions = self.subscribers.sessions.all();
-        let others = sessions.iter().filter(|each| each.start.kind != Kind::HttpSse);
+        let others = sessions.iter().filter(|each| each.kind != Kind::HttpSse);
         others.for_each(|each| each.standalone.finish());
     }
 }

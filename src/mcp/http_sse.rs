@@ -1,12 +1,12 @@
 //! HTTP+SSE (2024-11-05), for clients without a newer transport: a GET opens a stream that announces the URL for messages and carries
 //! all answers, a POST is answered 202. Sessions, calls and limits are those of the legacy era.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::Core;
 use super::exchange::Inbound;
-use super::legacy::{self, Refusal, new_session};
-use super::session::{Kind, NewSession, Session};
+use super::legacy::{self, Refusal};
+use super::session::{Kind, Session};
 use super::stream::EventStream;
 use super::table::Full;
 use crate::base::encoding::base64url;
@@ -20,12 +20,11 @@ const OLDEST: &str = "2024-11-05";
 /// Opens the stream. Its session ends with it.
 pub(super) fn open(core: &Core, principal: &Principal, message_path: &str) -> Result<Response, Refusal> {
     let open = core.open_stream(principal).ok_or(Refusal::TOO_MANY_STREAMS)?;
-    let new = new_session(core, principal.subject, base64url(&core.settings.random.bytes::<32>()).into());
-    let new = NewSession { kind: Kind::HttpSse, client: OnceLock::new(), ..new };
-    let (events, body) = EventStream::open(new.shares.clone(), open);
+    let id = base64url(&core.settings.random.bytes::<32>());
+    let (events, body) = EventStream::open(core.budgets.of(principal.subject), open);
     // The id in the URL is no credential: it is only valid with a token of this grant (M6).
-    events.send_endpoint(&format!("{message_path}?sessionId={}", new.caller.id));
-    let session = Arc::new(Session::on_stream(principal, new, events));
+    events.send_endpoint(&format!("{message_path}?sessionId={id}"));
+    let session = Arc::new(Session::on_stream(core, principal, &id, events));
     let inserted = core.subscribers.sessions.insert(&session, &core.settings.capacity);
     inserted.map_err(|Full| Refusal::TOO_MANY_SESSIONS)?;
     Ok(Response::new(200).stream(body))
@@ -57,7 +56,6 @@ fn find_session(core: &Core, inbound: &Inbound) -> Option<Arc<Session>> {
     let query = inbound.head.query.as_deref().unwrap_or_default();
     let query = Form::parse(query.as_bytes()).unwrap_or_default();
     let session = core.subscribers.sessions.find(query.value("sessionId")?, &inbound.principal)?;
-    let is_open =
-        session.start.kind == Kind::HttpSse && session.standalone.has_reader() && !session.has_ended();
+    let is_open = session.kind == Kind::HttpSse && session.standalone.has_reader() && !session.has_ended();
     is_open.then_some(session)
 }

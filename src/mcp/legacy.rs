@@ -17,12 +17,12 @@ use super::members::Members;
 use super::methods::{MethodRow, Operation};
 use super::mirrored::check_arguments;
 use super::mrtr::wait_for;
-use super::session::{Kind, NewSession, Session};
+use super::session::{Kind, Session};
 use super::session_id::SessionId;
 use super::stream::EventStream;
 use super::table::{Full, Row};
 use crate::base::cancel::CancelToken;
-use crate::base::identity::{CallerSession, Principal, Subject};
+use crate::base::identity::Principal;
 use crate::http::{Response, Stream};
 
 /// Serves a POST.
@@ -150,7 +150,7 @@ fn named_session(core: &Core, Inbound { head, principal, .. }: &Inbound) -> Resu
     let id = head.headers.one("mcp-session-id").map_err(|_| Refusal::DUPLICATE_HEADER)?;
     let id = id.ok_or(Refusal::NO_SESSION)?;
     let sessions = &core.subscribers.sessions;
-    if let Some(session) = sessions.find(id, principal).filter(|each| each.start.kind == Kind::Streamable) {
+    if let Some(session) = sessions.find(id, principal).filter(|each| each.kind == Kind::Streamable) {
         if session.has_ended() {
             end(core, &session);
             return Err(Refusal::UNKNOWN_SESSION);
@@ -179,10 +179,7 @@ fn open_session(
     if !core.may_open(principal.subject) {
         return Err(Refusal::TOO_FAST);
     }
-    let is_primed = &*contents.version >= "2025-11-25";
-    let new = new_session(core, principal.subject, id.into());
-    let new = NewSession { client: contents.client().into(), is_primed, ..new };
-    let session = Arc::new(Session::new(principal, new));
+    let session = Arc::new(Session::new(core, principal, id, Some(contents)));
     let sessions = &core.subscribers.sessions;
     sessions.insert(&session, &core.settings.capacity).map_err(|Full| Refusal::TOO_MANY_SESSIONS)
 }
@@ -197,21 +194,7 @@ fn unnamed_session(core: &Core, inbound: &Inbound, refusal: Refusal) -> Result<A
     }
     let initialized = core.subscribers.sessions.unnamed(&inbound.principal).ok_or(refusal)?;
     initialized.touch(&inbound.principal, core.settings.clock.monotonic());
-    let new = new_session(core, inbound.principal.subject, "".into());
-    Ok(Arc::new(Session::new(&inbound.principal, NewSession { kind: Kind::SingleRequest, ..new })))
-}
-
-/// A new session of a client without capabilities.
-pub(super) fn new_session(core: &Core, user: Subject, id: Box<str>) -> NewSession {
-    NewSession {
-        caller: Arc::new(CallerSession { id, ended: CancelToken::new() }),
-        kind: Kind::Streamable,
-        client: ClientCapabilities::default().into(),
-        is_primed: false,
-        shares: core.budgets.of(user),
-        incarnation: u32::from_be_bytes(core.settings.random.bytes()),
-        now: core.settings.clock.monotonic(),
-    }
+    Ok(Arc::new(Session::for_request(core, &inbound.principal)))
 }
 
 fn initialize(

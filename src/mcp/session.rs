@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::Core;
 use super::budgets::Shares;
 use super::call::{ClientCapabilities, Level};
 use super::jsonrpc::{Error, RequestId};
 use super::mrtr::ClientAnswer;
+use super::session_id::SessionId;
 use super::stream::{EventStream, OpenStream, Replay, parse_event_id};
 use super::table::{Full, Owner, Row, Table, count};
 use crate::base::cancel::CancelToken;
@@ -25,34 +27,19 @@ use crate::http::Stream;
 /// The stream that belongs to no request; the client reads it with GET.
 const STANDALONE: u64 = 0;
 
-/// The initial values of a session.
-#[derive(Debug)]
-pub(super) struct NewSession {
-    /// The session, for the backend. Ends with the session, and when the backend has lost its state for the session.
-    pub(super) caller: Arc<CallerSession>,
-    pub(super) kind: Kind,
-    /// Empty: the client has not declared them yet.
-    pub(super) client: OnceLock<ClientCapabilities>,
-    pub(super) is_primed: bool,
-    pub(super) shares: Shares,
-    /// Random. A session that is restarted under its id has another incarnation, so ids of earlier events and questions match nothing.
-    pub(super) incarnation: u32,
-    pub(super) now: Duration,
-}
-
-impl NewSession {
-    /// A resumable stream of the session.
-    fn stream(&self, stream: u64) -> EventStream {
-        let replay = Replay { incarnation: self.incarnation, stream, is_primed: self.is_primed };
-        EventStream::resumable(self.shares.clone(), replay)
-    }
-}
-
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) start: NewSession,
+    /// The session, for the backend. Ends with the session, and when the backend has lost its state for the session.
+    caller: Arc<CallerSession>,
+    pub(super) kind: Kind,
     owner: Owner,
+    /// Empty: the client has not declared them yet.
+    client: OnceLock<ClientCapabilities>,
+    is_primed: bool,
+    shares: Shares,
+    /// Random. A session that is restarted under its id has another incarnation, so ids of earlier events and questions match nothing.
+    incarnation: u32,
     /// Whether a request has named the session.
     named: AtomicBool,
     /// The stream that belongs to no request.
@@ -100,45 +87,59 @@ struct InFlight {
 }
 
 impl Session {
-    /// A session whose own stream can be resumed.
-    pub(super) fn new(principal: &Principal, start: NewSession) -> Session {
-        let stream = start.stream(STANDALONE);
-        Session::on_stream(principal, start, stream)
-    }
-
-    /// A session on this stream.
-    pub(super) fn on_stream(principal: &Principal, start: NewSession, stream: EventStream) -> Session {
+    /// A session in the table, whose own stream can be resumed. Without the contents of its id, its client has no capabilities.
+    pub(super) fn new(core: &Core, principal: &Principal, id: &str, contents: Option<&SessionId>) -> Session {
+        let incarnation = u32::from_be_bytes(core.settings.random.bytes());
+        let is_primed = contents.is_some_and(|contents| &*contents.version >= "2025-11-25");
+        let shares = core.budgets.of(principal.subject);
+        let replay = Replay { incarnation, stream: STANDALONE, is_primed };
         Session {
+            caller: Arc::new(CallerSession { id: id.into(), ended: CancelToken::new() }),
+            kind: Kind::Streamable,
             owner: principal.into(),
+            client: contents.map(SessionId::client).unwrap_or_default().into(),
+            is_primed,
+            incarnation,
             named: AtomicBool::new(false),
-            standalone: Arc::new(stream),
+            standalone: Arc::new(EventStream::resumable(shares.clone(), replay)),
+            shares,
             next_stream: AtomicU64::new(STANDALONE.saturating_add(1)),
-            next_question: AtomicI64::new(start.incarnation.into()),
-            used: AtomicU64::new(millis(start.now)),
+            next_question: AtomicI64::new(incarnation.into()),
+            used: AtomicU64::new(millis(core.settings.clock.monotonic())),
             subscriber: OnceLock::new(),
             state: Mutex::default(),
-            start,
         }
+    }
+
+    /// A session of HTTP+SSE, with this stream for everything. Its client has yet to declare its capabilities.
+    pub(super) fn on_stream(core: &Core, principal: &Principal, id: &str, stream: EventStream) -> Session {
+        let (client, standalone) = (OnceLock::new(), Arc::new(stream));
+        Session { kind: Kind::HttpSse, client, standalone, ..Session::new(core, principal, id, None) }
+    }
+
+    /// A session for one request.
+    pub(super) fn for_request(core: &Core, principal: &Principal) -> Session {
+        Session { kind: Kind::SingleRequest, ..Session::new(core, principal, "", None) }
     }
 
     /// The session, for the backend. The backend keeps no state for a single request.
     pub(super) fn caller(&self) -> Option<Arc<CallerSession>> {
-        (self.start.kind != Kind::SingleRequest).then(|| Arc::clone(&self.start.caller))
+        (self.kind != Kind::SingleRequest).then(|| Arc::clone(&self.caller))
     }
 
     /// Whether the session has ended, or a backend has lost its state for it.
     pub(super) fn has_ended(&self) -> bool {
-        self.start.caller.ended.is_tripped()
+        self.caller.ended.is_tripped()
     }
 
     /// The client's capabilities; none before it has declared them.
     pub(super) fn client(&self) -> ClientCapabilities {
-        *self.start.client.get_or_init(ClientCapabilities::default)
+        *self.client.get_or_init(ClientCapabilities::default)
     }
 
     /// Sets the client's capabilities, once.
     pub(super) fn declare(&self, client: ClientCapabilities) {
-        let _ = self.start.client.set(client);
+        let _ = self.client.set(client);
     }
 
     /// Records that a request has named the session: its client is expected to do so always.
@@ -148,7 +149,7 @@ impl Session {
 
     /// Whether no request has named the session, so that its client may be one that never does.
     pub(super) fn is_unnamed(&self) -> bool {
-        self.start.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
+        self.kind == Kind::Streamable && !self.named.load(Ordering::Relaxed)
     }
 
     /// Records a request of the owner's.
@@ -227,7 +228,8 @@ impl Session {
     /// A fresh stream of a request, with its first reader. Not kept before [`Session::keep`].
     pub(super) fn new_stream(&self) -> (EventStream, Stream) {
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let events = self.start.stream(stream);
+        let replay = Replay { incarnation: self.incarnation, stream, is_primed: self.is_primed };
+        let events = EventStream::resumable(self.shares.clone(), replay);
         let body = events.attach(Some(0), None);
         (events, body)
     }
@@ -252,7 +254,7 @@ impl Session {
     /// reading the standalone stream, too: given that instead, it would open the two again by turns, for ever.
     pub(super) fn read(&self, last_event_id: Option<&str>, open: OpenStream) -> Option<Stream> {
         let event = last_event_id.and_then(parse_event_id);
-        let ours = event.filter(|(incarnation, ..)| *incarnation == self.start.incarnation);
+        let ours = event.filter(|(incarnation, ..)| *incarnation == self.incarnation);
         let events = match event {
             Some((_, STANDALONE, _)) | None => Arc::clone(&self.standalone),
             Some(_) => self.state.lock().streams.get(&ours?.1).cloned()?,
@@ -292,7 +294,7 @@ impl Session {
             return Ok(());
         }
         let has_room = state.subscriptions.len() < limits::SUBSCRIPTIONS;
-        let held = if has_room { self.start.shares.kept.hold(uri.len()) } else { None };
+        let held = if has_room { self.shares.kept.hold(uri.len()) } else { None };
         let held = held.ok_or_else(|| Error::invalid_params("Too many subscriptions"))?;
         state.subscriptions.insert(uri.into(), held);
         Ok(())
@@ -322,7 +324,7 @@ impl Session {
         let over = streams.iter().filter(|events| events.is_over(now));
         let over: BTreeSet<u64> = over.filter_map(|events| events.number()).collect();
         self.state.lock().streams.retain(|number, _| !over.contains(number));
-        let (is_busy, is_http_sse) = (self.is_busy(), self.start.kind == Kind::HttpSse);
+        let (is_busy, is_http_sse) = (self.is_busy(), self.kind == Kind::HttpSse);
         // The stream of HTTP+SSE carries all answers: it stays open for a running call.
         if !(is_busy && is_http_sse) {
             streams.iter().for_each(|events| events.expire(now));
@@ -335,7 +337,7 @@ impl Session {
 
 impl Row for Session {
     fn id(&self) -> &str {
-        &self.start.caller.id
+        &self.caller.id
     }
 
     fn owner(&self) -> &Owner {
@@ -352,7 +354,7 @@ impl Row for Session {
         requests.values().for_each(|request| request.cancel.trip());
         drop(requests);
         streams.values().chain([&self.standalone]).for_each(|events| events.finish());
-        self.start.caller.ended.trip();
+        self.caller.ended.trip();
     }
 }
 

@@ -24,7 +24,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         ],
     ),
     ("the bridge", &[("bridge", 4921)]),
-    ("ring 3, MCP", &[("mcp", 4780)]),
+    ("ring 3, MCP", &[("mcp", 4748)]),
     (
         "ring 4, shell",
         &[
