@@ -182,8 +182,11 @@ impl App {
     ) -> Decision {
         let route = match self.browsers.check(found, head) {
             Ok(route) => route,
-            Err(answer) => return Decision::Answer(*answer),
+            Err(refusal) => return Decision::Answer(*refusal),
         };
+        if let Some(answer) = self.browsers.answer(route, head) {
+            return Decision::Answer(answer);
+        }
         let read = |limit, then| Decision::Read { limit, place: None, then };
         let page = |answer| read(0, Continuation::Shared(answer));
         let form_for = |server: &Arc<McpServer>, answer| {

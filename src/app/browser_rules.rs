@@ -50,7 +50,7 @@ impl BrowserRules {
     /// The checks of Host and Origin (M2), and whether there is a route.
     ///
     /// # Errors
-    /// The answer to a request that is refused, or that these rules answer in place of the route.
+    /// The answer to a request that is refused.
     pub(super) fn check(&self, found: Result<Route, NoRoute>, head: &Head) -> Result<Route, Box<Response>> {
         // A2: a probe addresses the server by its IP address, or without a host; its answer is the same for everybody.
         if let Some(probe) = found.ok().filter(|route| route.kind() == RouteKind::Probe) {
@@ -68,8 +68,7 @@ impl BrowserRules {
         let route = found.and_then(|route| if is_off(route) { Err(NoRoute::NotFound) } else { Ok(route) });
         let route = route.map_err(|error| Box::new(self.no_route(error, head)));
         let refusal = self.refuse_origin(route.as_ref().is_ok_and(|route| route.is_api()), head);
-        let answer = refusal.or_else(|| self.answer(*route.as_ref().ok()?, head));
-        answer.map_or(route, |answer| Err(Box::new(answer)))
+        refusal.map_or(route, |refusal| Err(Box::new(refusal)))
     }
 
     /// The answer to a request that has no route.
@@ -101,7 +100,7 @@ impl BrowserRules {
     }
 
     /// The answer for browsers that takes precedence over the route's, if there is one.
-    fn answer(&self, route: Route, head: &Head) -> Option<Response> {
+    pub(super) fn answer(&self, route: Route, head: &Head) -> Option<Response> {
         if head.method == Method::Options { Some(preflight(head)) } else { self.elsewhere(route, head) }
     }
 
@@ -127,12 +126,8 @@ impl BrowserRules {
     /// Logs at most once a second for each reason: strangers control the rate of requests.
     fn log_refused(&self, reason: &'static str, found: &str, hint: &'static str) {
         if let Some(omitted) = self.refusals.pass(reason, clock::monotonic()) {
-            let fields = [
-                log::Field::Reason(reason),
-                log::Field::Addr(found),
-                log::Field::Hint(hint),
-                log::Field::Omitted(omitted),
-            ];
+            let (found, hint) = (log::Field::Addr(found), log::Field::Hint(hint));
+            let fields = [log::Field::Reason(reason), found, hint, log::Field::Omitted(omitted)];
             log::info("request.refused", &fields);
         }
     }
