@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::identity::{Principal, Subject, TokenName, UserId};
 use super::lock::Mutex;
 use super::membership::{Group, Memberships};
-use super::{json, limits};
+use super::{encoding::is_plain, json, limits};
 
 /// A condition on the caller, in `MCP_ALLOW` or in a rule of `access`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -48,8 +48,7 @@ impl AllowRule {
             "org" => Ok(AllowRule::Group(Group::Org(login(name)?))),
             "team" => {
                 let (org, slug) = name.split_once('/').ok_or("a team is written team:ORG/SLUG")?;
-                let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
-                if slug.is_empty() || !slug.bytes().all(allowed) {
+                if !is_plain(slug, "-_", 1..) {
                     return Err("a team's slug has letters, digits, hyphens and underscores, as in its URL");
                 }
                 Ok(AllowRule::Group(Group::Team { org: login(org)?, slug: slug.to_owned() }))
@@ -89,8 +88,7 @@ impl TryFrom<String> for AllowRule {
 /// # Errors
 /// The right form.
 pub fn login(text: &str) -> Result<String, &'static str> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
-    if text.is_empty() || text.len() > limits::LOGIN_BYTES || !text.bytes().all(allowed) {
+    if !is_plain(text, "-_", 1..=limits::LOGIN_BYTES) {
         return Err("a login or organisation has 1 to 39 letters, digits, hyphens and underscores");
     }
     Ok(text.to_owned())

@@ -16,9 +16,9 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::clock::{self, Timestamp};
 use super::identity::{GrantId, Subject};
-use super::limits;
 use super::lock::Mutex;
 use super::trace::{self, RequestId, Trace};
+use super::{encoding::is_plain, limits};
 
 /// The initial capacity of a line (bytes): enough for most lines.
 const LINE_GUESS: usize = 256;
@@ -296,12 +296,7 @@ fn push_field(line: &mut String, format: Format, field: &Field<'_>) {
 /// Adds a text, of which at most `most` bytes are written: for people a plain word unquoted, anything else as a quoted string.
 /// Control and non-ASCII characters are escaped: the line is safe on a terminal.
 fn push_text(line: &mut String, format: Format, text: &str, most: usize) {
-    let is_plain = |b: u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(b, b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'@' | b'[' | b']' | b'+' | b',' | b'%')
-    };
-    let is_word = !text.is_empty() && text.len() <= most && text.bytes().all(is_plain);
-    if format == Format::Human && is_word {
+    if format == Format::Human && is_plain(text, "-._~:/@[]+,%", 1..=most) {
         line.push_str(text);
         return;
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::audit::AuditOptions;
 use crate::base::access::AccessRules;
 use crate::base::capacity::Capacity;
-use crate::base::encoding::sha256;
+use crate::base::encoding::{is_plain, sha256};
 use crate::base::secret::Secret;
 use crate::base::startup_error::StartupError;
 use crate::base::{capped, log};
@@ -72,8 +72,7 @@ pub struct Program {
 impl Program {
     /// The name becomes that of a directory: one to 64 ASCII letters, digits, dots, hyphens and underscores, no dot first.
     pub fn new(name: &'static str, version: &'static str) -> Result<Program, StartupError> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.bytes().all(allowed) {
+        if !is_plain(name, "._-", 1..=64) || name.starts_with('.') {
             return Err(StartupError::new(format!(
                 "{name:?} is no name for a program: write letters, digits, hyphens and underscores"
             )));

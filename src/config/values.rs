@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) use crate::base::access::login;
-use crate::base::{limits, log};
+use crate::base::{encoding::is_plain, limits, log};
 use crate::http::split_port;
 use crate::oauth::{AllowRule, Registration};
 use crate::store::StoreUrl;
@@ -104,8 +104,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
 }
 
 pub(super) fn client_id(text: &str) -> Result<String, &'static str> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    if text.bytes().all(allowed) {
+    if is_plain(text, "._-", ..) {
         Ok(text.to_owned())
     } else {
         Err("a client id has letters, digits, dots, hyphens and underscores only, like Ov23liAbCdEf")
@@ -151,8 +150,7 @@ fn origin(text: &str) -> Result<String, &'static str> {
     };
     let (host, port) = split_port(rest.trim_end_matches('/')).ok_or(FORMS)?;
     let in_scheme = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
-    let in_host = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b);
-    if scheme.is_empty() || !scheme.bytes().all(in_scheme) || !host.bytes().all(in_host) {
+    if scheme.is_empty() || !scheme.bytes().all(in_scheme) || !is_plain(host, "-._~:[]", ..) {
         return Err(FORMS);
     }
     // Browsers write the hosts of web pages in lower case and without a default port (RFC 6454 section 6.2).

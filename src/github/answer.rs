@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::identity::UserId;
 use crate::base::secret::Secret;
-use crate::base::{json, limits};
+use crate::base::{encoding::is_plain, json, limits};
 use crate::oauth::provider::{Identity, Obstacle, ProviderError, ProviderToken};
 
 /// The reason for which the token endpoint issued no token.
@@ -92,7 +92,9 @@ pub(super) fn token(body: &[u8]) -> Result<ProviderToken, &'static Refusal> {
         });
     }
     let is_bearer = answer.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
-    let secret = |text: Option<String>| text.filter(|text| is_bearer && is_token(text)).map(Secret::new);
+    // Safe in a header field. No particular format of GitHub's tokens is assumed.
+    let is_token = |text: &String| is_bearer && is_plain(text, "_.-", 1..=limits::GITHUB_TOKEN_BYTES);
+    let secret = |text: Option<String>| text.filter(is_token).map(Secret::new);
     let access = secret(answer.access_token).ok_or(MALFORMED)?;
     let expires_in = answer.expires_in.map(Duration::from_secs);
     let scopes = scopes(answer.scope.as_deref().unwrap_or_default());
@@ -103,12 +105,6 @@ pub(super) fn token(body: &[u8]) -> Result<ProviderToken, &'static Refusal> {
 fn scopes(list: &str) -> Vec<String> {
     let scopes = list.split(',').map(str::trim).filter(|scope| !scope.is_empty());
     scopes.map(str::to_owned).collect()
-}
-
-/// Whether a token is safe in a header field. Assumes no particular format of GitHub's tokens.
-fn is_token(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    (1..=limits::GITHUB_TOKEN_BYTES).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// The owner of a token, as `GET /user` answers.
@@ -141,8 +137,7 @@ pub(super) fn profile(body: &[u8], scopes: &str) -> Option<Profile> {
 
 /// Whether `text` can be a login, an organisation or a team's slug, so that it is safe in a URL without encoding.
 pub(super) fn is_name(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    (1..=100).contains(&text.len()) && text.bytes().all(allowed) && !text.bytes().all(|b| b == b'.')
+    is_plain(text, "-_.", 1..=100) && !text.bytes().all(|b| b == b'.')
 }
 
 #[derive(Deserialize)]

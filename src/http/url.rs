@@ -6,6 +6,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::request::Head;
+use crate::base::encoding::is_plain;
 
 /// RFC 3986 unreserved characters stand for themselves, everything else is escaped.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -102,8 +103,7 @@ impl PublicUrl {
                 "it must be a scheme and a host in lower case, perhaps a port and a path, and no query or user",
             );
         }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-        let is_segment = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
+        let is_segment = |part: &str| !part.starts_with('.') && is_plain(part, "-_.~", 1..);
         if !path.split('/').skip(1).all(is_segment) {
             return Err(
                 "its path must be plain segments that start with no dot, without a query or fragment",

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
 use super::mirrored::Mirrored;
+use crate::base::encoding::is_plain;
 use crate::base::identity::{Principal, Scopes};
 
 type Run = dyn Fn(&Context, &str) -> Result<Reply, CallError> + Send + Sync;
@@ -139,8 +140,7 @@ impl Tool {
     pub(super) fn checked(self) -> Result<Tool, BuildError> {
         let name = self.name();
         let refuse = |why| Err(BuildError::new("tool", name, why));
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
+        if !is_plain(name, "_-.", 1..=64) {
             return refuse("a name is 1 to 64 letters, digits, `_`, `-`, `.`"); // tools, "Tool Names"
         }
         let is_of_object = |schema: &Value| schema.get("type").and_then(Value::as_str) == Some("object");

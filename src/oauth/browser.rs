@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::sealer::Sealer;
-use crate::base::encoding::{base64url, sha256};
+use crate::base::encoding::{base64url, is_plain, sha256};
 use crate::base::limits;
 use crate::base::secret::Secret;
 use crate::http::{Form, Head, Request, Response};
@@ -119,8 +119,7 @@ impl Sealer {
     fn login_cookies<'a>(&self, head: &'a Head) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let prefix = self.login_cookie_prefix();
         cookies(head).filter(move |(name, _)| {
-            let suffix = name.strip_prefix(&prefix).unwrap_or_default();
-            suffix.len() == 8 && suffix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            name.strip_prefix(&prefix).is_some_and(|suffix| is_plain(suffix, "-_", 8..=8))
         })
     }
 }

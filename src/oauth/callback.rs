@@ -23,7 +23,7 @@ use crate::audit;
 use crate::base::identity::{GrantId, Subject, UserId};
 use crate::base::membership::Memberships;
 use crate::base::secret::Secret;
-use crate::base::{limits, log, trace};
+use crate::base::{encoding::is_plain, limits, log, trace};
 use crate::http::{Form, Head, Response};
 use crate::store::{self, Grant, GrantClient, Stage};
 
@@ -363,19 +363,14 @@ fn not_allowed(
 /// has no code.
 fn code_of(query: &Form) -> Result<&str, LoginError> {
     match (query.value("error"), query.value("code")) {
-        (None, Some(code)) if is_code(code) => Ok(code),
+        // GitHub is not asked about a code that it cannot have given.
+        (None, Some(code)) if is_plain(code, "._-", 1..=limits::GITHUB_CODE_BYTES) => Ok(code),
         (Some("access_denied"), _) => Err(LoginError::Cancelled),
         (Some("application_suspended" | "redirect_uri_mismatch"), _) => {
             Err(ProviderError::Misconfigured.into())
         }
         (Some(_), _) | (None, _) => Err(ProviderError::Refused.into()),
     }
-}
-
-/// Whether GitHub can have given this code; it is not asked about any other.
-fn is_code(text: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=limits::GITHUB_CODE_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A URL that is a client's id and the address of its metadata document (draft-ietf-oauth-client-id-metadata-document,
 //! section 3). Only its spelling is checked here; the addresses of its host are checked when it is fetched.
 
-use crate::base::limits;
+use crate::base::{encoding::is_plain, limits};
 use crate::http::Uri;
 
 #[cfg(test)]
@@ -25,8 +25,7 @@ impl ClientUrl {
     /// spelling that no parser reads differently (I1).
     pub fn parse(text: &str) -> Option<ClientUrl> {
         // No fragment, user, backslash, or anything that a URL library would escape or normalise.
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]!$&'()*+,;=%".contains(&b);
-        if text.len() > limits::URI_BYTES || !text.bytes().all(plain) {
+        if !is_plain(text, "-._~:/?[]!$&'()*+,;=%", ..=limits::URI_BYTES) {
             return None;
         }
         let uri = Uri::split(text);

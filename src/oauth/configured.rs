@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::client::{AuthMethod, Client, ClientOrigin};
 use super::client_metadata::{ClientMetadata, MetadataError};
 use super::redirect::{RedirectUri, Registrant};
-use crate::base::limits;
 use crate::base::secret::Secret;
+use crate::base::{encoding::is_plain, limits};
 
 #[cfg(test)]
 mod tests;
@@ -49,9 +49,7 @@ impl Client {
         secret: Option<Secret<String>>,
     ) -> Result<Client, &'static str> {
         let id = &members.client_id;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-        let is_id = (1..=limits::CONFIGURED_ID_BYTES).contains(&id.len()) && id.bytes().all(plain);
-        if !is_id || id.starts_with(SEALED_PREFIX) {
+        if !is_plain(id, "-._~", 1..=limits::CONFIGURED_ID_BYTES) || id.starts_with(SEALED_PREFIX) {
             return Err(BAD_ID);
         }
         let auth = match (members.token_endpoint_auth_method.as_deref(), &secret) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authorization::CodeChallenge;
 use crate::base::clock::Timestamp;
-use crate::base::encoding::{base64url, sha256};
+use crate::base::encoding::{base64url, is_plain, sha256};
 use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
 use crate::base::secret::Secret;
 use crate::seal::{self, Sealed};
@@ -106,8 +106,7 @@ impl AuthorizationCode {
         redirect_uri: Option<&str>,
     ) -> Result<(), &'static str> {
         // RFC 7636 section 4.1: 43 to 128 unreserved characters.
-        let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-        let well_formed = (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved);
+        let well_formed = is_plain(verifier, "-._~", 43..=128);
         let challenge = Secret::new(base64url(&sha256(verifier.as_bytes())));
         let verified = well_formed && challenge.matches(self.code_challenge.as_str().as_bytes());
         // T6: OAuth 2.1 no longer needs the redirect URI here, but a different one is another request's.
