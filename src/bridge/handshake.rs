@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use super::message::{self, ClientInfo};
 use super::peer::{Peer, Requester, Settled};
 use super::unavailable::Unavailable;
-use crate::base::lock::Mutex;
 use crate::base::{json, limits};
 use crate::mcp::{self, Description, Era, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
 
@@ -24,48 +23,23 @@ pub(super) struct Greeting {
 /// Capabilities that are passed on. Others, such as the tasks of 2025-11-25, have methods that are not passed on.
 const CARRIED: [&str; 6] = ["tools", "prompts", "resources", "completions", "logging", "extensions"];
 
-type Done = Box<dyn FnOnce(Result<Greeting, Unavailable>) + Send>;
+/// Handles the outcome. A second outcome is possible if the peer ends while it is sent a request, and is to be ignored.
+type Done = Arc<dyn Fn(Result<Greeting, Unavailable>) + Send + Sync>;
 
-/// Starts the handshake in this era; `done` is called once, on the thread that reads the peer.
+/// Starts the handshake in the era `first`; `done` is called on the thread that reads the peer.
 pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, (first, done): (Era, Done)) {
-    let done = Arc::new(Mutex::new(Some(done)));
-    Handshake { peer: Arc::clone(peer), era: first, refused: None, client_info, done }.send();
+    Handshake { peer: Arc::clone(peer), era: first, is_second: false, client_info, done }.send();
 }
 
-/// The only era of a server's peers, once one has refused the other era: the next handshake starts with it.
-#[derive(Default)]
-pub(super) struct OnlyEra {
-    /// Guards the era.
-    known: Mutex<Option<Era>>,
-}
-
-impl OnlyEra {
-    pub(super) fn is_known(&self) -> bool {
-        self.known.lock().is_some()
-    }
-
-    /// The era to start with, given the client's era `wanted`.
-    pub(super) fn or(&self, wanted: Era) -> Era {
-        self.known.lock().unwrap_or(wanted)
-    }
-
-    /// Records the outcome of a handshake.
-    pub(super) fn note(&self, wanted: Era, found: Era) {
-        let mut known = self.known.lock();
-        let is_only = wanted != found || *known == Some(found);
-        *known = is_only.then_some(found);
-    }
-}
-
+#[derive(Clone)]
 struct Handshake {
     peer: Arc<Peer>,
     /// The era of the current request.
     era: Era,
-    /// The other era, if the peer has refused it.
-    refused: Option<Era>,
+    /// Whether the peer has refused the other era.
+    is_second: bool,
     client_info: ClientInfo,
-    /// Guards the callback; taken by the first outcome.
-    done: Arc<Mutex<Option<Done>>>,
+    done: Done,
 }
 
 impl Handshake {
@@ -78,7 +52,7 @@ impl Handshake {
         let (peer, this) = (Arc::clone(&self.peer), Arc::new(self));
         if peer.request(method, &params, Arc::clone(&this) as Arc<dyn Requester>).is_err() {
             let how = this.peer.how_it_ended().unwrap_or_else(|| "it was ended".to_owned());
-            this.finish(Err(Unavailable::Died(how)));
+            (this.done)(Err(Unavailable::Died(how)));
         }
     }
 
@@ -93,42 +67,23 @@ impl Handshake {
             .and_then(|params| params.with("clientInfo", &self.client_info));
         params.unwrap_or_default() // all of it is valid JSON
     }
-
-    fn finish(&self, outcome: Result<Greeting, Unavailable>) {
-        let done = self.done.lock().take();
-        if let Some(done) = done {
-            done(outcome);
-        }
-    }
-
-    /// The peer refuses an era: it may support the other.
-    fn refused(&self, error: &RawValue) {
-        if self.refused.is_some() {
-            return self.finish(Err(Unavailable::Refused(words(error))));
-        }
-        let era = match self.era {
-            Era::Legacy => Era::Modern,
-            Era::Modern => Era::Legacy,
-        };
-        let (peer, done) = (Arc::clone(&self.peer), Arc::clone(&self.done));
-        Handshake { peer, era, refused: Some(self.era), client_info: self.client_info, done }.send();
-    }
 }
 
 impl Requester for Handshake {
     fn answer(self: Arc<Self>, answer: Settled<'_>) {
-        match (self.era, answer) {
-            (Era::Legacy, Settled::Answered(Ok(result))) => {
-                let greeting = initialized(result);
-                if greeting.is_ok() {
-                    self.peer.notify("notifications/initialized", Members::default());
-                }
-                self.finish(greeting);
+        let outcome = match (self.era, answer) {
+            (Era::Legacy, Settled::Answered(Ok(result))) => initialized(result)
+                .inspect(|_| self.peer.notify("notifications/initialized", Members::default())),
+            (Era::Modern, Settled::Answered(Ok(result))) => discovered(result),
+            (_, Settled::Answered(Err(error))) if self.is_second => Err(Unavailable::Refused(words(error))),
+            // It may support the other era.
+            (era, Settled::Answered(Err(_))) => {
+                let era = if era == Era::Legacy { Era::Modern } else { Era::Legacy };
+                return Handshake { era, is_second: true, ..Handshake::clone(&self) }.send();
             }
-            (Era::Modern, Settled::Answered(Ok(result))) => self.finish(discovered(result)),
-            (_, Settled::Answered(Err(error))) => self.refused(error),
-            (_, Settled::Ended(end)) => self.finish(Err(Unavailable::Died(end.to_string()))),
-        }
+            (_, Settled::Ended(end)) => Err(Unavailable::Died(end.to_string())),
+        };
+        (self.done)(outcome);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 
 use super::entry::Isolation;
-use super::handshake::{self, Greeting, OnlyEra};
+use super::handshake::{self, Greeting};
 use super::interests::ToldInterests;
 use super::message::ClientInfo;
 use super::peer::Peer;
@@ -39,7 +39,8 @@ pub(super) struct Instances {
     launcher: Box<dyn Launcher>,
     /// The clients; set before the first call.
     pub(super) audience: OnceLock<Box<dyn Audience>>,
-    only_era: OnlyEra,
+    /// Guards the only era of the server's peers, once one has refused the other: the next handshake starts with it.
+    only_era: Mutex<Option<Era>>,
     /// Guards the record of failures.
     pub(super) failures: Mutex<Failures>,
     /// Whether the server's description has been replaced, so that nothing may be started from this one.
@@ -88,7 +89,7 @@ impl Instances {
             settings,
             launcher,
             audience: OnceLock::new(),
-            only_era: OnlyEra::default(),
+            only_era: Mutex::default(),
             failures: Mutex::default(),
             is_retired: AtomicBool::new(false),
         })
@@ -183,12 +184,14 @@ impl Instances {
     fn key(&self, person: &Principal) -> InstanceKey {
         let key = InstanceKey::new(&self.settings.server, self.settings.isolation, person);
         // Clients without sessions are of 2026-07-28, or cannot be asked anything in any case.
-        let is_modern = person.session.is_none() && self.launcher.mirrors_era();
+        if person.session.is_some() || !self.launcher.mirrors_era() {
+            return key;
+        }
         let modern = InstanceKey { era: Era::Modern, ..key.clone() };
+        let may_be_modern = self.only_era.lock().is_none();
         // The instance that revealed the only era goes on serving its callers.
-        let is_modern = is_modern
-            && (!self.only_era.is_known() || self.settings.pool.slots.lock().running.contains_key(&modern));
-        if is_modern { modern } else { key }
+        let is_served = || self.settings.pool.slots.lock().running.contains_key(&modern);
+        if may_be_modern || is_served() { modern } else { key }
     }
 
     fn running_for(&self, person: &Principal) -> Option<Arc<Instance>> {
@@ -247,8 +250,8 @@ impl Instances {
             Ok(transport) => {
                 instance.peer.connect(transport);
                 let starting = Arc::clone(instance);
-                let done = Box::new(move |greeting| starting.greeted(greeting));
-                let first = self.only_era.or(instance.key.era);
+                let done = Arc::new(move |greeting| starting.greeted(greeting));
+                let first = self.only_era.lock().unwrap_or(instance.key.era);
                 handshake::start(&instance.peer, self.settings.client_info, (first, done));
             }
             Err(error) => {
@@ -282,7 +285,9 @@ impl Instances {
             slots.history_mut(&instance.key).described(Arc::clone(&greeting.description))
         };
         self.failures.lock().is_failing = false;
-        self.only_era.note(instance.key.era, greeting.era);
+        let (wanted, found) = (instance.key.era, greeting.era);
+        let mut only_era = self.only_era.lock();
+        *only_era = (wanted != found || *only_era == Some(found)).then_some(found);
         is_successor && self.settings.isolation != Isolation::Session // with this isolation the predecessor may belong to another session
     }
 

@@ -3,6 +3,7 @@ use std::sync::Weak;
 use serde_json::json;
 
 use super::*;
+use crate::base::lock::Mutex;
 use crate::bridge::fake::{FakeTransport, Nobody};
 use crate::bridge::transport::{ProgramEnd, Transport};
 
@@ -19,7 +20,7 @@ fn shake_from(first: Era, answers: &[&str]) -> (Vec<String>, Option<Result<Greet
     start(
         &peer,
         ClientInfo { name: "us", version: "1" },
-        (first, Box::new(move |greeting| *told.lock() = Some(greeting))),
+        (first, Arc::new(move |greeting| *told.lock() = Some(greeting))),
     );
     let mut sent = transport.take();
     for (index, answer) in answers.iter().enumerate() {

@@ -15,19 +15,13 @@ impl Receiver for Instance {
 
     fn patience(&self) -> Duration {
         let InstanceSettings { start, idle, .. } = self.instances.settings;
-        let is_busy = self.peer.running() > 0;
-        let called = self.peer.last_used();
-        let used = {
-            let state = self.state.lock();
-            match state.phase {
-                InstancePhase::Starting(_) => return start.saturating_sub(self.started.elapsed()),
-                // Checked again after that time: a cancelled request ends without a message of the program.
-                InstancePhase::Ready(_) if is_busy => return idle,
-                InstancePhase::Ready(_) => called.map_or(state.used, |called| called.max(state.used)),
-                InstancePhase::Over(_) => return Duration::ZERO,
-            }
-        };
-        let left = idle.saturating_sub(used.elapsed());
+        match self.state.lock().phase {
+            InstancePhase::Starting(_) => return start.saturating_sub(self.started.elapsed()),
+            InstancePhase::Over(_) => return Duration::ZERO,
+            InstancePhase::Ready(_) => {}
+        }
+        // Checked again after that time if it is in use: a cancelled request ends without a message of the program.
+        let left = self.idle_since().map_or(idle, |since| idle.saturating_sub(since.elapsed()));
         if left.is_zero() && !self.interests().resources.is_empty() { idle } else { left }
     }
 
