@@ -4,22 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use super::asked;
 use super::entry::Isolation;
 use super::instances::Instances;
-use super::listed::Listed;
-use super::message;
 use super::passed_call::PassedCalls;
-use super::pool::InstanceKey;
-use super::transport::Audience;
 use crate::base::access::ServerAccess;
 use crate::base::identity::{GrantId, Principal};
 use crate::base::limits;
-use crate::mcp::{
-    Backend, Consent, Context, Description, Error, Interests, Members, Operation, Publisher, ToolRules,
-};
+use crate::mcp::{Backend, Consent, Context, Description, Error, Members, Operation, Publisher, ToolRules};
 
 /// One server behind the login.
 pub(crate) struct Bridge {
@@ -47,42 +39,6 @@ impl Bridge {
     /// The instances, for the operator's commands.
     pub(super) fn instances(&self) -> &Arc<Instances> {
         &self.calls.instances
-    }
-}
-
-/// The clients of a bridge, and the record of the lists that they have read.
-struct Readers {
-    publisher: Publisher,
-    listed: Arc<Listed>,
-}
-
-impl Audience for Readers {
-    fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>) {
-        let publisher = key.audience(&self.publisher);
-        match (method, params) {
-            ("notifications/tools/list_changed", _) => {
-                self.listed.tools_changed(key.subject, key.grant);
-                publisher.tools_changed();
-            }
-            ("notifications/prompts/list_changed", _) => publisher.prompts_changed(),
-            ("notifications/resources/list_changed", _) => publisher.resources_changed(),
-            ("notifications/resources/updated", Some(params)) => {
-                if let Some(uri) = message::member::<String>(params, "uri") {
-                    publisher.resource_updated(&uri);
-                }
-            }
-            // With several clients, the addressee of a log message is unknown.
-            ("notifications/message", Some(params)) if key.grant.is_some() => {
-                if let Some(level) = message::member(params, "level") {
-                    publisher.forward_log(level, params);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn interests(&self, key: &InstanceKey) -> Interests {
-        key.audience(&self.publisher).interests()
     }
 }
 
@@ -116,8 +72,7 @@ impl Backend for Bridge {
     }
 
     fn connect(&self, publisher: Publisher) {
-        let readers = Readers { publisher, listed: Arc::clone(&self.calls.listed) };
-        let _ = self.instances().audience.set(Box::new(readers)); // set once
+        let _ = self.instances().publisher.set(publisher); // set once
     }
 
     fn interests_changed(&self, caller: &Principal) {
@@ -128,16 +83,16 @@ impl Backend for Bridge {
     }
 
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
-        self.calls.listed.rules(caller.grant, tool)
+        self.instances().listed.rules(caller.grant, tool)
     }
 
     fn is_read_only(&self, caller: &Principal, tool: &str) -> Option<bool> {
-        self.calls.listed.is_read_only(caller.grant, tool)
+        self.instances().listed.is_read_only(caller.grant, tool)
     }
 
     /// Reads the peer's tool list on behalf of this caller, up to the page limit of any server.
     fn look_up(&self, caller: &Principal, tool: &str) {
-        let (listed, reader) = (&self.calls.listed, (caller.subject, caller.grant));
+        let (listed, reader) = (&self.instances().listed, (caller.subject, caller.grant));
         let changes = listed.changes(caller.grant);
         let Ok((instance, _)) = self.instances().wait_for(caller) else { return };
         let mut params = Members::default();
@@ -154,12 +109,12 @@ impl Backend for Bridge {
     }
 
     fn known(&self, caller: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
-        self.calls.listed.has(caller.grant, operation, name).then(|| Cow::Owned(name.to_owned()))
+        self.instances().listed.has(caller.grant, operation, name).then(|| Cow::Owned(name.to_owned()))
     }
 
     /// Lists may be recorded while their grant is being ended.
     fn grants(&self) -> Vec<GrantId> {
-        [self.instances().grants(), self.calls.listed.some_grants()].concat()
+        [self.instances().grants(), self.instances().listed.some_grants()].concat()
     }
 
     fn keeps_sessions(&self) -> bool {
@@ -169,7 +124,7 @@ impl Backend for Bridge {
     fn end_grant(&self, grant: GrantId) {
         self.instances().end_grant(grant);
         self.calls.parked.end_grant(grant);
-        self.calls.listed.end_grant(grant);
+        self.instances().listed.end_grant(grant);
     }
 
     fn close(&self) {

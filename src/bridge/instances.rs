@@ -10,15 +10,16 @@ use crossbeam_channel::bounded;
 use super::entry::Isolation;
 use super::handshake::{self, Greeting};
 use super::interests::ToldInterests;
+use super::listed::Listed;
 use super::message::ClientInfo;
 use super::peer::Peer;
 use super::pool::{Failures, InstanceKey, InstancePool, Place, Slot};
-use super::transport::{Audience, Launcher, Receiver};
+use super::transport::{Launcher, Receiver};
 use super::unavailable::Unavailable;
 use crate::base::identity::{CallerSession, GrantId, Principal, Subject};
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits, log};
-use crate::mcp::{Description, Era, Interests};
+use crate::mcp::{Description, Era, Interests, Publisher};
 
 /// State shared by the instances of a server.
 pub(super) struct InstanceSettings {
@@ -37,8 +38,10 @@ pub(super) struct InstanceSettings {
 pub(super) struct Instances {
     pub(super) settings: InstanceSettings,
     launcher: Box<dyn Launcher>,
-    /// The clients; set before the first call.
-    pub(super) audience: OnceLock<Box<dyn Audience>>,
+    /// Tells the clients of changes; set before the first call.
+    pub(super) publisher: OnceLock<Publisher>,
+    /// The lists that the clients have read.
+    pub(super) listed: Listed,
     /// Guards the only era of the server's peers, once one has refused the other: the next handshake starts with it.
     only_era: Mutex<Option<Era>>,
     /// Guards the record of failures.
@@ -88,7 +91,8 @@ impl Instances {
         Arc::new(Instances {
             settings,
             launcher,
-            audience: OnceLock::new(),
+            publisher: OnceLock::new(),
+            listed: Listed::default(),
             only_era: Mutex::default(),
             failures: Mutex::default(),
             is_retired: AtomicBool::new(false),
@@ -383,9 +387,13 @@ impl Instance {
         }
     }
 
+    /// The publisher to the clients that it serves.
+    fn publisher(&self) -> Option<Publisher> {
+        self.instances.publisher.get().map(|everybody| self.key.audience(everybody))
+    }
+
     fn interests(&self) -> Interests {
-        let audience = self.instances.audience.get();
-        audience.map(|audience| audience.interests(&self.key)).unwrap_or_default()
+        self.publisher().map(|publisher| publisher.interests()).unwrap_or_default()
     }
 
     /// The start of its idle time; `None` if it is in use, or a call waits for it.

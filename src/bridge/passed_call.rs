@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances, Job};
-use super::listed::Listed;
 use super::message::{self, OnBehalf};
 use super::parked::ParkedCalls;
 use super::peer::{PeerQuestion, Requester, Settled};
@@ -34,13 +33,11 @@ use crate::mcp::{
 pub(super) struct PassedCalls {
     pub(super) instances: Arc<Instances>,
     pub(super) parked: ParkedCalls,
-    pub(super) listed: Arc<Listed>,
 }
 
 impl PassedCalls {
     pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
-        let (parked, listed) = (ParkedCalls::default(), Arc::default());
-        Arc::new(PassedCalls { instances, parked, listed })
+        Arc::new(PassedCalls { instances, parked: ParkedCalls::default() })
     }
 
     /// Passes a call on, or hands it to the parked call that waits for it.
@@ -222,7 +219,7 @@ impl PassedCall {
     /// Handles the result: a reply, to which the front end adds the members of its era, or the questions of a round.
     fn take(self: &Arc<PassedCall>, result: &RawValue) -> Result<(), CallError> {
         let reply: Members = serde_json::from_str(result.get()).map_err(|_| self.unusable())?;
-        self.calls.listed.note((self.place.key(), self.owner), self.operation, &reply);
+        self.calls.instances.listed.note((self.place.key(), self.owner), self.operation, &reply);
         if self.peer_era.get() != Some(&Era::Modern) {
             self.complete(Ok(reply));
             return Ok(());
@@ -400,7 +397,8 @@ impl Requester for PassedCall {
         let Some(context) = self.context() else { return OnBehalf::default() };
         let round = self.round.lock().clone();
         let is_tool = self.operation == Operation::CallTool;
-        let rules = is_tool.then(|| self.calls.listed.rules(self.owner, &context.call().subject)).flatten();
+        let rules =
+            is_tool.then(|| self.calls.instances.listed.rules(self.owner, &context.call().subject)).flatten();
         let mirrored = rules.map(|rules| rules.mirrored.clone()).unwrap_or_default();
         OnBehalf { mirrored, ..rounds::on_behalf(&context, round) }
     }

@@ -8,9 +8,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::message::OutgoingMessage;
-use super::pool::InstanceKey;
 use crate::base::identity::Principal;
-use crate::mcp::Interests;
 
 /// Starts a transport for a person. Programs and upstreams have the product's launchers; tests have their own.
 pub(super) trait Launcher: Send + Sync {
@@ -69,15 +67,6 @@ pub(super) trait Receiver: Send + Sync {
 
     /// Called once, last.
     fn ended(&self, ending: &ProgramEnd);
-}
-
-/// The clients of instances.
-pub(super) trait Audience: Send + Sync {
-    /// A notification of a program that belongs to no call: the instance's key, the method and the params.
-    fn tell(&self, key: &InstanceKey, method: &str, params: Option<&RawValue>);
-
-    /// The interests of this instance's clients.
-    fn interests(&self, key: &InstanceKey) -> Interests;
 }
 
 /// The cause of a peer's end.

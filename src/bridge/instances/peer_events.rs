@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::{Instance, InstancePhase, InstanceSettings};
+use crate::bridge::message;
 use crate::bridge::transport::{ProgramEnd, Receiver};
 use crate::bridge::unavailable::Unavailable;
 
@@ -58,8 +59,26 @@ impl Receiver for Instance {
     }
 
     fn notified(&self, method: &str, params: Option<&RawValue>) {
-        if let Some(audience) = self.instances.audience.get() {
-            audience.tell(&self.key, method, params);
+        let Some(publisher) = self.publisher() else { return };
+        match (method, params) {
+            ("notifications/tools/list_changed", _) => {
+                self.instances.listed.tools_changed(self.key.subject, self.key.grant);
+                publisher.tools_changed();
+            }
+            ("notifications/prompts/list_changed", _) => publisher.prompts_changed(),
+            ("notifications/resources/list_changed", _) => publisher.resources_changed(),
+            ("notifications/resources/updated", Some(params)) => {
+                if let Some(uri) = message::member::<String>(params, "uri") {
+                    publisher.resource_updated(&uri);
+                }
+            }
+            // With several clients, the addressee of a log message is unknown.
+            ("notifications/message", Some(params)) if self.key.grant.is_some() => {
+                if let Some(level) = message::member(params, "level") {
+                    publisher.forward_log(level, params);
+                }
+            }
+            _ => {}
         }
     }
 }

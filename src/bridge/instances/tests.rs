@@ -3,8 +3,6 @@
 use std::io;
 use std::sync::atomic::AtomicUsize;
 
-use serde_json::value::RawValue;
-
 use super::*;
 use crate::base::cancel::CancelToken;
 use crate::base::identity::fake::principal;
@@ -66,28 +64,10 @@ impl Launcher for FakeLauncher {
 /// The arguments of a job.
 type Found = Result<Arc<Instance>, Unavailable>;
 
-/// Clients that record their notifications.
-#[derive(Default)]
-struct FakeAudience {
-    told: Mutex<Vec<(InstanceKey, String)>>,
-    wants: Mutex<Interests>,
-}
-
-impl Audience for Arc<FakeAudience> {
-    fn tell(&self, key: &InstanceKey, method: &str, _: Option<&RawValue>) {
-        self.told.lock().push((key.clone(), method.to_owned()));
-    }
-
-    fn interests(&self, _: &InstanceKey) -> Interests {
-        self.wants.lock().clone()
-    }
-}
-
 /// Instances, with the parts that a test observes.
 struct Fleet {
     instances: Arc<Instances>,
     launcher: FakeLauncher,
-    audience: Arc<FakeAudience>,
 }
 
 fn fleet(most: (usize, usize), idle: Duration) -> Fleet {
@@ -112,11 +92,9 @@ fn fleet_named(
         client_info: ClientInfo { name: "us", version: "1" },
         pool,
     };
-    let (launcher, audience) = (FakeLauncher::default(), Arc::<FakeAudience>::default());
-    let told = Arc::clone(&audience);
+    let launcher = FakeLauncher::default();
     let instances = Instances::new(settings, Box::new(launcher.clone()));
-    assert!(instances.audience.set(Box::new(told)).is_ok());
-    Fleet { instances, launcher, audience }
+    Fleet { instances, launcher }
 }
 
 fn usual() -> Fleet {
@@ -307,9 +285,6 @@ fn only_an_idle_instance_times_out() {
         assert!(!instance.patience().is_zero());
     }
     instance.peer.cancel(id, "done");
-    fleet.audience.wants.lock().resources.insert("x://a".to_owned());
-    assert!(!instance.patience().is_zero(), "somebody waits for changes");
-    fleet.audience.wants.lock().resources.clear();
     while !instance.patience().is_zero() {
         std::thread::yield_now();
     }
@@ -392,19 +367,6 @@ fn the_reason_of_a_failure_is_one_line() {
     fleet.last().receiver.failed("no\nready\r\u{1b}[2J");
     let (_, why) = fleet.instances.failures.lock().latest.clone().unwrap();
     assert_eq!(why, "no ready  [2J");
-}
-
-#[test]
-fn a_change_is_reported_with_the_key_of_its_instance() {
-    let fleet = usual();
-    fleet.ready(&person(1, 1));
-    assert!(
-        fleet.last().receiver.receive(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#)
-    );
-    let changes = fleet.audience.told.lock();
-    let (key, method) = &changes[0];
-    assert_eq!((key.grant, &**method), (Some(GrantId([1; 16])), "notifications/tools/list_changed"));
-    assert_eq!(changes.len(), 1);
 }
 
 /// A job may ask for another instance: no lock is held meanwhile.

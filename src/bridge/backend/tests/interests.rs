@@ -1,7 +1,8 @@
 //! Log levels and subscriptions of clients, forwarded to the peer.
 
-use super::rig::{modern_peer, rig_of};
+use super::rig::{modern_peer, rig_idle, rig_of};
 use super::*;
+use crate::base::clock;
 use crate::bridge::unavailable::Unavailable;
 
 /// The peer's messages of these methods since the last call.
@@ -140,6 +141,77 @@ fn a_modern_peer_has_one_stream_of_changes() {
     rig.peer(0).say(&json!({ "jsonrpc": "2.0", "id": listen["id"], "result": {} }).to_string());
     rig.send(legacy(&session, "tools/list", json!({}))).last();
     assert_eq!(told(&rig, 0, &["subscriptions/listen"]).len(), 1);
+}
+
+/// The lists of which a stream reports a change until the end of the server.
+fn changed(rig: &Rig, stream: &Stream) -> Vec<String> {
+    rig.mcp.close();
+    let messages = std::iter::from_fn(|| next(stream));
+    let list =
+        |message: String| Some(message.split_once("\"notifications/")?.1.split_once('/')?.0.to_owned());
+    messages.filter_map(list).collect()
+}
+
+/// Two client programs of one person have instances of their own.
+#[test]
+fn a_change_is_told_to_the_clients_of_its_grant() {
+    let rig = rig(usual);
+    let callers = [1, 2].map(|grant| Principal { grant: GrantId([grant; 16]), ..principal(1) });
+    let listen = || modern("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } }));
+    let streams = callers.map(|caller| rig.send_of(caller, listen()).stream());
+    assert!(streams.iter().all(|stream| next(stream).unwrap().contains("acknowledged")));
+    assert_eq!(rig.peers.all.lock().len(), 2);
+    rig.peer(0).say(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
+    assert_eq!(streams.each_ref().map(|stream| changed(&rig, stream)), [vec!["tools".to_owned()], vec![]]);
+}
+
+/// After a restart or change by the operator the server may differ. Each earlier caller is notified once.
+#[test]
+fn clients_are_notified_once_of_a_restart_by_the_operator() {
+    let rig = rig(usual);
+    let list =
+        |user: u64, session: &str| drop(rig.send_as(user, legacy(session, "tools/list", json!({}))).last());
+    let session = rig.session_as(1);
+    let stream = get(&rig, 1, &session);
+    list(1, &session);
+    rig.bridge.instances().restart();
+    assert!(rig.bridge.instances().description(&principal(1)).is_none(), "it may be described otherwise");
+    rig.bridge.instances().restart();
+    list(1, &session);
+    let other = rig.session_as(2);
+    let other_stream = get(&rig, 2, &other);
+    list(2, &other);
+    assert_eq!(rig.peers.all.lock().len(), 3);
+    assert_eq!(changed(&rig, &stream), ["tools", "prompts", "resources"]);
+    assert_eq!(changed(&rig, &other_stream), Vec::<String>::new());
+}
+
+/// An upstream that has lost its session gets everything again, and clients read their lists again.
+#[test]
+fn a_renewed_session_is_told_everything_again() {
+    let rig = rig(usual);
+    let session = rig.session_as(1);
+    let stream = get(&rig, 1, &session);
+    rig.send(legacy(&session, "resources/subscribe", json!({ "uri": "x://a" }))).last();
+    assert_eq!(resources(&rig, 0), ["+x://a"]);
+    rig.peer(0).receiver.upgrade().unwrap().renewed();
+    assert_eq!(resources(&rig, 0), ["+x://a"]);
+    assert_eq!(changed(&rig, &stream), ["tools", "prompts", "resources"]);
+}
+
+#[test]
+fn a_peer_whose_client_waits_for_changes_does_not_time_out() {
+    let rig = rig_idle(usual, Duration::from_millis(20));
+    let session = rig.session_as(1);
+    let set = |method: &str| drop(rig.send(legacy(&session, method, json!({ "uri": "x://a" }))).last());
+    set("resources/subscribe");
+    let receiver = rig.peer(0).receiver.upgrade().unwrap();
+    let deadline = clock::instant() + Duration::from_millis(40);
+    while clock::instant() < deadline {
+        assert!(!receiver.patience().is_zero());
+    }
+    set("resources/unsubscribe");
+    until(|| receiver.patience().is_zero());
 }
 
 /// Any number of updates during a start leaves room for the calls that wait for it.

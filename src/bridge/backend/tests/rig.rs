@@ -234,11 +234,21 @@ pub(super) fn rig_at_upstream(script: Script) -> Rig {
     rig_with(Isolation::Grant, peers)
 }
 
+/// A rig whose peers end once they have been idle for this time.
+pub(super) fn rig_idle(script: Script, idle: Duration) -> Rig {
+    let peers = Peers { script, mirrors_era: false, all: Arc::default(), receivers: Arc::default() };
+    rig_for(Isolation::Grant, peers, idle)
+}
+
 fn rig_with(isolation: Isolation, peers: Peers) -> Rig {
+    rig_for(isolation, peers, Duration::from_secs(600))
+}
+
+fn rig_for(isolation: Isolation, peers: Peers, idle: Duration) -> Rig {
     let settings = InstanceSettings {
         server: Arc::from("test"),
         start: Duration::from_secs(60),
-        idle: Duration::from_secs(600),
+        idle,
         isolation,
         client_info: ClientInfo { name: "us", version: "1" },
         pool: InstancePool::new((8, 64)),
@@ -350,10 +360,14 @@ pub(super) fn modern(method: &str, mut params: Value) -> Request {
 
 impl Rig {
     pub(super) fn send_as(&self, user: u64, request: Request) -> Answer {
+        self.send_of(principal(user), request)
+    }
+
+    pub(super) fn send_of(&self, caller: Principal, request: Request) -> Answer {
         let (responder, waiter) = Responder::pair();
         let mcp = self.mcp.clone();
         std::thread::spawn(move || {
-            mcp.handle(request, principal(user), responder).into_iter().for_each(|rest| rest())
+            mcp.handle(request, caller, responder).into_iter().for_each(|rest| rest())
         });
         let response = waiter.wait(clock::instant() + SOON).expect("an answer within the time");
         let session = response.header_value("Mcp-Session-Id").map(str::to_owned);

@@ -45,22 +45,6 @@ fn an_instance_that_is_ended_while_it_starts_leaves_nothing_behind() {
     fleet.ready(&caller);
 }
 
-/// After a restart or change by the operator the server may differ. Each earlier caller is notified once.
-#[test]
-fn clients_are_notified_once_of_a_restart_by_the_operator() {
-    let fleet = usual();
-    let changes = || std::mem::take(&mut *fleet.audience.told.lock()).len();
-    fleet.ready(&person(1, 1));
-    assert_eq!(changes(), 0);
-    fleet.instances.restart();
-    assert!(fleet.instances.description(&person(1, 1)).is_none(), "it may be described otherwise");
-    fleet.instances.restart();
-    fleet.ready(&person(1, 1));
-    assert_eq!(changes(), 3, "tools, prompts, resources");
-    fleet.ready(&person(2, 2));
-    assert_eq!(changes(), 0);
-}
-
 /// A changed entry starts nothing from its old description, and the thread of its program learns of the end at once.
 #[test]
 fn a_retired_server_starts_nothing() {
@@ -95,26 +79,6 @@ fn calls_that_wait_for_a_start_are_bounded() {
     assert_eq!(fleet.refusal(&person(1, 1)), Unavailable::TooMany);
     fleet.last().greet();
     assert!(waiting.iter().all(|outcome| matches!(&*outcome.lock(), Some(Ok(_)))));
-}
-
-/// An upstream that has lost its session gets everything again, and clients read their lists again.
-#[test]
-fn a_renewed_session_is_told_everything_again() {
-    let fleet = usual();
-    fleet.audience.wants.lock().resources.insert("x://a".to_owned());
-    let outcome = fleet.ask(&person(1, 1));
-    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"resources":{"subscribe":true}}}}"#;
-    assert!(fleet.last().receiver.receive(answer) && outcome.lock().is_some());
-    let subscribed = || {
-        let sent = fleet.last().transport.take();
-        sent.iter().filter(|sent| sent.contains("resources/subscribe") && sent.contains("x://a")).count()
-    };
-    assert_eq!((subscribed(), fleet.audience.told.lock().len()), (1, 0));
-    fleet.last().receiver.renewed();
-    assert_eq!(subscribed(), 1);
-    let told: Vec<_> = fleet.audience.told.lock().iter().map(|(_, method)| method.clone()).collect();
-    let lists = ["tools", "prompts", "resources"];
-    assert_eq!(told, lists.map(|list| format!("notifications/{list}/list_changed")));
 }
 
 /// M17: the failures of callers who do not come back are forgotten when there are too many.
