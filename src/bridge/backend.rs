@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::asked;
 use super::entry::Isolation;
 use super::instances::Instances;
-use super::passed_call::PassedCalls;
+use super::passed_call;
 use crate::base::access::ServerAccess;
 use crate::base::identity::{GrantId, Principal};
 use crate::base::limits;
@@ -21,24 +21,13 @@ pub(crate) struct Bridge {
     pub(super) digest: [u8; 32],
     pub(crate) access: Arc<ServerAccess>,
     pub(super) consent: Consent,
-    pub(super) calls: Arc<PassedCalls>,
+    pub(super) instances: Arc<Instances>,
 }
 
 impl Bridge {
     /// The server's name in paths, directories, the log and messages.
     pub(crate) fn name(&self) -> &str {
-        self.instances().server()
-    }
-
-    /// Ends all instances and parked calls, for good: the server's description has changed.
-    pub(super) fn retire(&self) {
-        self.calls.parked.close();
-        self.instances().retire();
-    }
-
-    /// The instances, for the operator's commands.
-    pub(super) fn instances(&self) -> &Arc<Instances> {
-        &self.calls.instances
+        self.instances.server()
     }
 }
 
@@ -48,23 +37,23 @@ impl Backend for Bridge {
     }
 
     fn description(&self, caller: &Principal) -> Result<Arc<Description>, Error> {
-        if let Some(description) = self.instances().description(caller) {
+        if let Some(description) = self.instances.description(caller) {
             return Ok(description);
         }
         let server = self.name();
         let busy = || Error::new(Error::BUSY, format!("Too many requests wait for {server:?} to start"));
-        let _place = self.instances().settings.pool.first_callers.take(caller.subject).ok_or_else(busy)?;
-        let found = self.instances().wait_for(caller);
+        let _place = self.instances.settings.pool.first_callers.take(caller.subject).ok_or_else(busy)?;
+        let found = self.instances.wait_for(caller);
         found.map(|(_, greeting)| Arc::clone(&greeting.description)).map_err(|why| why.as_error(server))
     }
 
     fn call(&self, context: Context) {
-        self.calls.pass(context);
+        passed_call::pass(&self.instances, context);
     }
 
     /// A call that needs GitHub's token may block on a request to GitHub.
     fn is_quick(&self, caller: &Principal, _: Option<Operation>, _: &str) -> bool {
-        !self.consent.keeps_github_tokens && self.instances().is_ready(caller)
+        !self.consent.keeps_github_tokens && self.instances.is_ready(caller)
     }
 
     fn passes_on(&self) -> bool {
@@ -72,29 +61,29 @@ impl Backend for Bridge {
     }
 
     fn connect(&self, publisher: Publisher) {
-        let _ = self.instances().publisher.set(publisher); // set once
+        let _ = self.instances.publisher.set(publisher); // set once
     }
 
     fn interests_changed(&self, caller: &Principal) {
         // One that is being started gets them afterwards, so that nothing has to wait for it.
-        if let Ok(instance) = self.instances().find(caller) {
+        if let Ok(instance) = self.instances.find(caller) {
             instance.restore();
         }
     }
 
     fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
-        self.instances().listed.rules(caller.grant, tool)
+        self.instances.listed.rules(caller.grant, tool)
     }
 
     fn is_read_only(&self, caller: &Principal, tool: &str) -> Option<bool> {
-        self.instances().listed.is_read_only(caller.grant, tool)
+        self.instances.listed.is_read_only(caller.grant, tool)
     }
 
     /// Reads the peer's tool list on behalf of this caller, up to the page limit of any server.
     fn look_up(&self, caller: &Principal, tool: &str) {
-        let (listed, reader) = (&self.instances().listed, (caller.subject, caller.grant));
+        let (listed, reader) = (&self.instances.listed, (caller.subject, caller.grant));
         let changes = listed.changes(caller.grant);
-        let Ok((instance, _)) = self.instances().wait_for(caller) else { return };
+        let Ok((instance, _)) = self.instances.wait_for(caller) else { return };
         let mut params = Members::default();
         for _ in 0..limits::bridge::LIST_PAGES {
             let Ok(page) = asked::ask(&instance, "tools/list", &params) else { return };
@@ -109,32 +98,28 @@ impl Backend for Bridge {
     }
 
     fn known(&self, caller: &Principal, operation: Operation, name: &str) -> Option<Cow<'_, str>> {
-        self.instances().listed.has(caller.grant, operation, name).then(|| Cow::Owned(name.to_owned()))
+        self.instances.listed.has(caller.grant, operation, name).then(|| Cow::Owned(name.to_owned()))
     }
 
     /// Lists may be recorded while their grant is being ended.
     fn grants(&self) -> Vec<GrantId> {
-        [self.instances().grants(), self.instances().listed.some_grants()].concat()
+        [self.instances.grants(), self.instances.listed.some_grants()].concat()
     }
 
     fn keeps_sessions(&self) -> bool {
-        self.instances().settings.isolation == Isolation::Session
+        self.instances.settings.isolation == Isolation::Session
     }
 
     fn end_grant(&self, grant: GrantId) {
-        self.instances().end_grant(grant);
-        self.calls.parked.end_grant(grant);
-        self.instances().listed.end_grant(grant);
+        self.instances.end_grant(grant);
     }
 
     fn close(&self) {
-        self.calls.parked.close();
-        self.instances().close();
+        self.instances.close();
     }
 
     fn stop(&self, patience: Duration) {
-        self.calls.parked.close();
-        self.instances().stop(patience);
+        self.instances.stop(patience);
     }
 }
 

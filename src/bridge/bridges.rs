@@ -110,7 +110,7 @@ impl Bridges {
         self.current.lock().clone_from(&current);
         for earlier in before {
             if current.iter().all(|bridge| bridge.digest != earlier.digest) {
-                earlier.retire();
+                earlier.instances.retire();
             }
             if current.iter().all(|bridge| bridge.name() != earlier.name()) {
                 changes.removed.push(earlier.name().to_owned());
@@ -126,12 +126,12 @@ impl Bridges {
 
     pub(crate) fn list(&self) -> Vec<ServerSummary> {
         let summary = |bridge: Arc<Bridge>| {
-            let Failures { restarts, failures, latest, .. } = bridge.instances().failures.lock().clone();
+            let Failures { restarts, failures, latest, .. } = bridge.instances.failures.lock().clone();
             ServerSummary {
                 name: bridge.name().to_owned(),
                 path: if self.have_paths { format!("/{}/mcp", bridge.name()) } else { "/mcp".to_owned() },
                 kind: bridge.kind.to_owned(),
-                running: bridge.instances().count(),
+                running: bridge.instances.count(),
                 restarts,
                 failures,
                 last_failure: latest.map(|(when, why)| (when.rfc3339(), why)),
@@ -143,7 +143,7 @@ impl Bridges {
     /// The servers whose latest start or request failed, each with the reason.
     pub(crate) fn failing(&self) -> Vec<(String, String)> {
         let failing = self.all().into_iter().filter_map(|bridge| {
-            let Failures { is_failing, latest, .. } = bridge.instances().failures.lock().clone();
+            let Failures { is_failing, latest, .. } = bridge.instances.failures.lock().clone();
             let (_, why) = latest.filter(|_| is_failing)?;
             Some((bridge.name().to_owned(), why))
         });
@@ -157,8 +157,8 @@ impl Bridges {
     /// Ends the running instances of a server. Returns their number; `None` if there is no such server.
     pub(crate) fn restart(&self, name: &str) -> Option<usize> {
         let bridge = self.find(name)?;
-        let ended = bridge.instances().restart();
-        let mut failures = bridge.instances().failures.lock();
+        let ended = bridge.instances.restart();
+        let mut failures = bridge.instances.failures.lock();
         failures.restarted(ended);
         failures.is_failing = false;
         Some(ended)
@@ -176,7 +176,7 @@ impl Bridges {
         let trial = |bridge: &Arc<Bridge>| {
             let outcome = match bridge.consent().keeps_github_tokens {
                 true => Ok("not started: it gets the token of a person, and there is none".to_owned()),
-                false => trial::run(bridge.instances()),
+                false => trial::run(&bridge.instances),
             };
             (bridge.name().to_owned(), outcome)
         };
@@ -195,7 +195,7 @@ impl Bridges {
         if !is_segment || !directory.is_dir() {
             return Ok(());
         }
-        if self.find(name).is_some_and(|bridge| bridge.instances().is_running_for(person)) {
+        if self.find(name).is_some_and(|bridge| bridge.instances.is_running_for(person)) {
             return Err("programs are running there: end them with `servers restart`, and try again".into());
         }
         if !self.pool.wait_for_ended(limits::DRAIN) {

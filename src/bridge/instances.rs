@@ -12,6 +12,7 @@ use super::handshake::{self, Greeting};
 use super::interests::ToldInterests;
 use super::listed::Listed;
 use super::message::ClientInfo;
+use super::parked::ParkedCalls;
 use super::peer::Peer;
 use super::pool::{Failures, InstanceKey, InstancePool, Place, Slot};
 use super::transport::{Launcher, Receiver};
@@ -34,7 +35,7 @@ pub(super) struct InstanceSettings {
     pub(super) pool: Arc<InstancePool<Instance>>,
 }
 
-/// The instances of one server.
+/// The instances of one server, and the state that is kept for its clients.
 pub(super) struct Instances {
     pub(super) settings: InstanceSettings,
     launcher: Box<dyn Launcher>,
@@ -42,6 +43,7 @@ pub(super) struct Instances {
     pub(super) publisher: OnceLock<Publisher>,
     /// The lists that the clients have read.
     pub(super) listed: Listed,
+    pub(super) parked: ParkedCalls,
     /// Guards the only era of the server's peers, once one has refused the other: the next handshake starts with it.
     only_era: Mutex<Option<Era>>,
     /// Guards the record of failures.
@@ -93,6 +95,7 @@ impl Instances {
             launcher,
             publisher: OnceLock::new(),
             listed: Listed::default(),
+            parked: ParkedCalls::default(),
             only_era: Mutex::default(),
             failures: Mutex::default(),
             is_retired: AtomicBool::new(false),
@@ -135,10 +138,12 @@ impl Instances {
         self.settings.pool.slots.lock().history(&key)?.description.clone()
     }
 
-    /// Ends and forgets the instances that serve only this grant.
+    /// Ends and forgets the instances that serve only this grant, and what is kept for it.
     pub(super) fn end_grant(&self, grant: GrantId) {
         let ended = self.settings.pool.slots.lock().without_grant(&self.settings.server, grant);
         ended.iter().for_each(|instance| instance.end());
+        self.parked.end_grant(grant);
+        self.listed.end_grant(grant);
     }
 
     /// The grants that have an instance.
@@ -167,20 +172,23 @@ impl Instances {
         ended.iter().map(|instance| instance.end()).count()
     }
 
-    /// Ends all instances and refuses new ones. A concurrent start finds the flag, or is ended with the others.
+    /// Ends all instances, and refuses new ones. A concurrent start finds the flag, or is ended with the others.
     pub(super) fn retire(&self) {
+        self.parked.close();
         self.is_retired.store(true, Ordering::SeqCst);
         self.restart();
     }
 
     /// Refuses new instances, and ends the idle ones, of all servers.
     pub(super) fn close(&self) {
+        self.parked.close();
         let all = self.settings.pool.close();
         all.iter().filter(|instance| instance.idle_since().is_some()).for_each(|instance| instance.end());
     }
 
     /// Ends all instances of all servers and waits for their end, up to `patience`.
     pub(super) fn stop(&self, patience: Duration) {
+        self.parked.close();
         self.settings.pool.close().iter().for_each(|instance| instance.end());
         self.settings.pool.places.wait_below(1, patience);
     }

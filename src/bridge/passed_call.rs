@@ -29,44 +29,30 @@ use crate::mcp::{
     CallError, Capability, ClientCapabilities, Context, Era, Error, InputRequest, Members, Operation, Reply,
 };
 
-/// The calls of one server.
-pub(super) struct PassedCalls {
-    pub(super) instances: Arc<Instances>,
-    pub(super) parked: ParkedCalls,
+/// Passes a call on, or hands it to the parked call that waits for it.
+pub(super) fn pass(instances: &Arc<Instances>, context: Context) {
+    // The remembered state is sealed, and bound to the grant and the call that it was made for.
+    let request_state = match context.remembered::<Remembered>() {
+        Some(Remembered::Ticket(ticket)) => return resume(&instances.parked, &ticket, context),
+        Some(Remembered::State(state)) => state,
+        None => None,
+    };
+    let Some(place) = instances.settings.pool.calls.take(context.principal().subject) else {
+        return context.complete(Err(Error::new(Error::BUSY, "Too many requests at once").into()));
+    };
+    PassedCall::new(Arc::clone(instances), place, (context, request_state)).run(Attempt::First);
 }
 
-impl PassedCalls {
-    pub(super) fn new(instances: Arc<Instances>) -> Arc<PassedCalls> {
-        Arc::new(PassedCalls { instances, parked: ParkedCalls::default() })
-    }
-
-    /// Passes a call on, or hands it to the parked call that waits for it.
-    pub(super) fn pass(self: &Arc<PassedCalls>, context: Context) {
-        // The remembered state is sealed, and bound to the grant and the call that it was made for.
-        let request_state = match context.remembered::<Remembered>() {
-            Some(Remembered::Ticket(ticket)) => return self.resume(&ticket, context),
-            Some(Remembered::State(state)) => state,
-            None => None,
-        };
-        let Some(place) = self.instances.settings.pool.calls.take(context.principal().subject) else {
-            return context.complete(Err(Error::new(Error::BUSY, "Too many requests at once").into()));
-        };
-        PassedCall::new(Arc::clone(self), place, (context, request_state)).run(Attempt::First);
-    }
-
-    fn resume(&self, ticket: &str, context: Context) {
-        let refused = match self.parked.take(ticket, context.principal().grant) {
-            Some(next) => next.send(context).err().map(|unsent| unsent.0),
-            None => Some(context),
-        };
-        if let Some(context) = refused {
-            let why =
-                "The question was answered already, or nobody waits for the answer any more: call again";
-            context.complete(Err(Error::invalid_params(why).into()));
-        }
+fn resume(parked: &ParkedCalls, ticket: &str, context: Context) {
+    let refused = match parked.take(ticket, context.principal().grant) {
+        Some(next) => next.send(context).err().map(|unsent| unsent.0),
+        None => Some(context),
+    };
+    if let Some(context) = refused {
+        let why = "The question was answered already, or nobody waits for the answer any more: call again";
+        context.complete(Err(Error::invalid_params(why).into()));
     }
 }
-
 /// Whether a call may be retried once: its instance may have ended between being found and being sent the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {
@@ -76,7 +62,7 @@ enum Attempt {
 
 /// One call that is being passed on.
 struct PassedCall {
-    calls: Arc<PassedCalls>,
+    instances: Arc<Instances>,
     /// Its place in its user's limit.
     place: Held<Subject>,
     /// The first request's parts of bounded supplies: its text is kept while the peer works on it, also by a parked call.
@@ -106,7 +92,7 @@ enum PassedCallState {
 
 impl PassedCall {
     fn new(
-        calls: Arc<PassedCalls>,
+        instances: Arc<Instances>,
         place: Held<Subject>,
         (context, request_state): (Context, Option<String>),
     ) -> Arc<PassedCall> {
@@ -114,7 +100,7 @@ impl PassedCall {
         let round = PeerRound { input_responses, request_state, ..PeerRound::default() };
         let turn = Quota::new((1, 1)).waiting((limits::bridge::QUESTIONS, limits::bridge::QUESTIONS));
         Arc::new(PassedCall {
-            calls,
+            instances,
             place,
             _held: context.held(),
             owner: context.principal().grant,
@@ -137,7 +123,7 @@ impl PassedCall {
     }
 
     fn server(&self) -> &str {
-        self.calls.instances.server()
+        self.instances.server()
     }
 
     fn run(self: Arc<PassedCall>, attempt: Attempt) {
@@ -151,7 +137,7 @@ impl PassedCall {
         if context.cancel().is_tripped() {
             return self.complete(Err(CallError::Cancelled)); // nothing is started for an ended grant
         }
-        self.calls.instances.with(context.principal(), job);
+        self.instances.with(context.principal(), job);
     }
 
     fn send(self: Arc<PassedCall>, instance: &Instance, greeting: &Greeting, attempt: Attempt) {
@@ -219,7 +205,7 @@ impl PassedCall {
     /// Handles the result: a reply, to which the front end adds the members of its era, or the questions of a round.
     fn take(self: &Arc<PassedCall>, result: &RawValue) -> Result<(), CallError> {
         let reply: Members = serde_json::from_str(result.get()).map_err(|_| self.unusable())?;
-        self.calls.instances.listed.note((self.place.key(), self.owner), self.operation, &reply);
+        self.instances.listed.note((self.place.key(), self.owner), self.operation, &reply);
         if self.peer_era.get() != Some(&Era::Modern) {
             self.complete(Ok(reply));
             return Ok(());
@@ -284,8 +270,7 @@ impl PassedCall {
     /// Runs work that waits for the client's answers, in a thread. It ends when the client has answered, or after `ASK`.
     fn start_asking(&self, work: impl FnOnce() + Send + 'static) -> Result<(), CallError> {
         let too_many = || Error::new(Error::BUSY, "Too many questions at once");
-        let place =
-            self.calls.instances.settings.pool.questions.take(self.place.key()).ok_or_else(too_many)?;
+        let place = self.instances.settings.pool.questions.take(self.place.key()).ok_or_else(too_many)?;
         let work = move || {
             let _place = place;
             work();
@@ -348,10 +333,10 @@ impl PassedCall {
             }
             *state = PassedCallState::Parked(None);
         }
-        let is_parked = self.calls.parked.insert(&ticket, (self.owner, next));
+        let is_parked = self.instances.parked.insert(&ticket, (self.owner, next));
         // The end of a grant cancels its requests first: if that is not seen here, the call is found among the parked ones.
         if !is_parked || context.cancel().is_tripped() {
-            self.calls.parked.forget(&ticket);
+            self.instances.parked.forget(&ticket);
             context.complete(Err(Unavailable::Stopping.as_error(self.server()).into()));
             return None;
         }
@@ -359,7 +344,7 @@ impl PassedCall {
         context.complete(Err(CallError::InputRequired(requests)));
         drop(context); // a call that waits for its client must not take a place from the request that brings the answers
         let next = came.recv_timeout(limits::ASK).ok();
-        self.calls.parked.forget(&ticket);
+        self.instances.parked.forget(&ticket);
         next.or_else(|| came.try_recv().ok())
     }
 
@@ -398,7 +383,7 @@ impl Requester for PassedCall {
         let round = self.round.lock().clone();
         let is_tool = self.operation == Operation::CallTool;
         let rules =
-            is_tool.then(|| self.calls.instances.listed.rules(self.owner, &context.call().subject)).flatten();
+            is_tool.then(|| self.instances.listed.rules(self.owner, &context.call().subject)).flatten();
         let mirrored = rules.map(|rules| rules.mirrored.clone()).unwrap_or_default();
         OnBehalf { mirrored, ..rounds::on_behalf(&context, round) }
     }

@@ -9,7 +9,6 @@ use super::entry::{BridgeSetup, Executable, Home, Isolation, Location, ServerEnt
 use super::http::UpstreamLauncher;
 use super::instances::{Instance, InstanceSettings, Instances};
 use super::message::ClientInfo;
-use super::passed_call::PassedCalls;
 use super::pool::InstancePool;
 use super::program::ProgramLauncher;
 use super::servers;
@@ -152,8 +151,8 @@ impl BridgeSetup<'_> {
                 ("program", Box::new(launcher))
             }
         };
-        let calls = PassedCalls::new(Instances::new(settings, launcher));
-        Ok(Bridge { kind, digest: entry.digest, access: Arc::default(), consent, calls })
+        let instances = Instances::new(settings, launcher);
+        Ok(Bridge { kind, digest: entry.digest, access: Arc::default(), consent, instances })
     }
 }
 

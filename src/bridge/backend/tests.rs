@@ -288,8 +288,8 @@ fn the_end_of_a_servers_description_ends_parked_calls() {
     let rig = rig(usual);
     let asked = rig.send(modern("tools/call", json!({ "name": "ask" }))).json()["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
-    rig.bridge.retire();
-    until(|| rig.bridge.instances().settings.pool.questions.held() == 0);
+    rig.bridge.instances.retire();
+    until(|| rig.bridge.instances.settings.pool.questions.held() == 0);
 }
 
 #[test]

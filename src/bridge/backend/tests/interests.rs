@@ -174,9 +174,9 @@ fn clients_are_notified_once_of_a_restart_by_the_operator() {
     let session = rig.session_as(1);
     let stream = get(&rig, 1, &session);
     list(1, &session);
-    rig.bridge.instances().restart();
-    assert!(rig.bridge.instances().description(&principal(1)).is_none(), "it may be described otherwise");
-    rig.bridge.instances().restart();
+    rig.bridge.instances.restart();
+    assert!(rig.bridge.instances.description(&principal(1)).is_none(), "it may be described otherwise");
+    rig.bridge.instances.restart();
     list(1, &session);
     let other = rig.session_as(2);
     let other_stream = get(&rig, 2, &other);
@@ -221,7 +221,7 @@ fn updates_during_a_start_do_not_keep_calls_out() {
     let person = principal(1);
     (0..=limits::bridge::REQUESTS).for_each(|_| rig.bridge.interests_changed(&person));
     let (sender, found) = crossbeam_channel::bounded(1);
-    rig.bridge.instances().with(&person, Box::new(move |found| sender.send(found.err()).unwrap()));
+    rig.bridge.instances.with(&person, Box::new(move |found| sender.send(found.err()).unwrap()));
     assert!(found.try_recv().is_err(), "it waits");
     rig.peer(0).die();
     assert!(matches!(found.recv().unwrap(), Some(Unavailable::Died(_))));

@@ -16,7 +16,7 @@ fn report(session: &str) -> Request {
 fn a_call_beyond_the_limit_of_its_user_is_refused() {
     let rig = rig(usual);
     let session = rig.session_as(1);
-    let calls = &rig.bridge.instances().settings.pool.calls;
+    let calls = &rig.bridge.instances.settings.pool.calls;
     let _others: Vec<_> = std::iter::from_fn(|| calls.take(principal(1).subject)).collect();
     assert_eq!(rig.send(report(&session)).json()["error"]["code"], 429);
     let session = rig.session_as(2);
@@ -47,7 +47,7 @@ fn a_call_of_a_peer_whose_end_is_not_known_yet_is_told_to_call_again() {
 fn a_call_that_finds_no_instance_is_told_why() {
     let rig = rig(usual);
     let session = rig.session_as(1);
-    rig.bridge.instances().close();
+    rig.bridge.instances.close();
     let answer = rig.send(report(&session)).json();
     let why = "The server \"test\" is not available: this server is stopping: call again in a moment";
     assert_eq!(message(&answer), why);
@@ -135,7 +135,7 @@ fn a_call_of_a_modern_peer_ends_with_its_clients_error() {
     refuse_question(&rig, &session, &stream);
     let last = next(&stream).unwrap();
     assert!(last.contains("The client answered with an error: nobody is here"), "{last}");
-    until(|| rig.bridge.instances().settings.pool.questions.held() == 0);
+    until(|| rig.bridge.instances.settings.pool.questions.held() == 0);
 }
 
 /// A client is never asked for its directories or to visit a URL, nor in methods that nobody knows.

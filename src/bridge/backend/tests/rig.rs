@@ -259,7 +259,7 @@ fn rig_for(isolation: Isolation, peers: Peers, idle: Duration) -> Rig {
         digest: [0; 32],
         access: Arc::clone(&access),
         consent: Consent::default(),
-        calls: PassedCalls::new(Instances::new(settings, Box::new(peers.clone()))),
+        instances: Instances::new(settings, Box::new(peers.clone())),
     });
     let mcp = Mcp::new(Settings {
         backend: Arc::clone(&bridge) as Arc<dyn Backend>,
