@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asked;
 use super::entry::Isolation;
 use super::instances::Instances;
 use super::passed_call;
@@ -86,7 +85,7 @@ impl Backend for Bridge {
         let Ok((instance, _)) = self.instances.wait_for(caller) else { return };
         let mut params = Members::default();
         for _ in 0..limits::bridge::LIST_PAGES {
-            let Ok(page) = asked::ask(&instance, "tools/list", &params) else { return };
+            let Ok(page) = instance.peer.ask("tools/list", &params) else { return };
             listed.note(reader, Operation::ListTools, &page);
             if self.is_read_only(caller, tool).is_some() {
                 return;

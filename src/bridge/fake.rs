@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::message::OutgoingMessage;
-use super::peer::{PeerQuestion, Requester, Settled};
+use super::peer::{Peer, PeerQuestion, Requester, Settled};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
 use crate::base::identity::GrantId;
 use crate::base::lock::Mutex;
@@ -49,6 +49,11 @@ impl Receiver for Nobody {
     fn ending(&self) {}
 
     fn ended(&self, _: &ProgramEnd) {}
+}
+
+/// Has the peer handle a text whose notifications nobody receives.
+pub(super) fn receive(peer: &Arc<Peer>, text: &str) -> bool {
+    peer.receive(text, &Nobody)
 }
 
 /// A transport that records the messages.
@@ -116,7 +121,7 @@ impl FakeRequester {
 }
 
 impl Requester for FakeRequester {
-    fn answer(self: Arc<Self>, answer: Settled<'_>) {
+    fn answer(self: Arc<Self>, answer: Settled<'_>, _: &dyn Receiver) {
         match answer {
             Settled::Answered(Ok(result)) => self.tell("result", result.get()),
             Settled::Answered(Err(error)) => self.tell("error", error.get()),

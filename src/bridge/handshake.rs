@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{self, ClientInfo};
 use super::peer::{Peer, Requester, Settled};
+use super::transport::Receiver;
 use super::unavailable::Unavailable;
 use crate::base::{json, limits};
 use crate::mcp::{self, Description, Era, LEGACY_VERSIONS, MODERN_VERSION, Members, TASKS_EXTENSION};
@@ -70,7 +71,7 @@ impl Handshake {
 }
 
 impl Requester for Handshake {
-    fn answer(self: Arc<Self>, answer: Settled<'_>) {
+    fn answer(self: Arc<Self>, answer: Settled<'_>, _: &dyn Receiver) {
         let outcome = match (self.era, answer) {
             (Era::Legacy, Settled::Answered(Ok(result))) => initialized(result)
                 .inspect(|_| self.peer.notify("notifications/initialized", Members::default())),

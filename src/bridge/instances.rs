@@ -2,7 +2,7 @@
 //! calls; bounded per person and in total; ended when idle, when no grant is left that they serve, and when the server stops.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -326,11 +326,11 @@ impl Instance {
         session: Option<Arc<CallerSession>>,
         (now, instances, place): (Instant, Arc<Instances>, Place),
     ) -> Arc<Instance> {
-        Arc::new_cyclic(|this: &Weak<Instance>| Instance {
+        Arc::new(Instance {
             key,
             session,
             token: OnceLock::new(),
-            peer: Peer::new(Weak::clone(this) as Weak<dyn Receiver>),
+            peer: Peer::new(),
             told: ToldInterests::default(),
             started: now,
             instances,

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::handshake::Greeting;
 use super::peer::{Peer, Requester, Settled};
+use super::transport::Receiver;
 use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
 use crate::mcp::{Era, Interests, Level, ListenFilter, Members};
@@ -114,7 +115,6 @@ impl Told {
 
 /// One `subscriptions/listen` that is open at a peer.
 struct HeldListen {
-    peer: Weak<Peer>,
     filter: ListenFilter,
     begun: Instant,
     id: OnceLock<u64>,
@@ -125,7 +125,6 @@ impl HeldListen {
     fn open(peer: &Arc<Peer>, filter: ListenFilter) -> Option<Arc<HeldListen>> {
         let params = Members::default().with("notifications", &filter).ok()?;
         let listen = Arc::new(HeldListen {
-            peer: Arc::downgrade(peer),
             filter,
             begun: clock::instant(),
             id: OnceLock::new(),
@@ -144,11 +143,11 @@ impl HeldListen {
 
 impl Requester for HeldListen {
     /// The stream has ended. It is reopened at once if it was open for a while, else with the next call.
-    fn answer(self: Arc<Self>, answer: Settled<'_>) {
+    fn answer(self: Arc<Self>, answer: Settled<'_>, receiver: &dyn Receiver) {
         self.is_over.store(true, Ordering::SeqCst);
         let was_held = self.begun.elapsed() >= limits::bridge::PAUSE;
-        if let (Settled::Answered(_), true, Some(peer)) = (answer, was_held, self.peer.upgrade()) {
-            peer.stopped_listening();
+        if was_held && matches!(answer, Settled::Answered(_)) {
+            receiver.renewed(); // changes in the meantime are unknown
         }
     }
 }

@@ -4,7 +4,6 @@
 //! Programs are untrusted: they get an environment that is built from scratch, a guardian that leaves no process behind, and
 //! data of requests on their standard input only.
 
-mod asked;
 mod backend;
 mod bridges;
 mod child_user;

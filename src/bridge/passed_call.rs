@@ -17,7 +17,7 @@ use super::message::{self, OnBehalf};
 use super::parked::ParkedCalls;
 use super::peer::{PeerQuestion, Requester, Settled};
 use super::rounds::{self, PeerRound, Remembered};
-use super::transport::Undelivered;
+use super::transport::{Receiver, Undelivered};
 use super::unavailable::Unavailable;
 use crate::base::encoding::base64url;
 use crate::base::identity::{GrantId, Subject};
@@ -361,7 +361,7 @@ impl PassedCall {
 }
 
 impl Requester for PassedCall {
-    fn answer(self: Arc<Self>, answer: Settled<'_>) {
+    fn answer(self: Arc<Self>, answer: Settled<'_>, _: &dyn Receiver) {
         let outcome = match answer {
             Settled::Answered(Ok(result)) => self.take(result),
             Settled::Answered(Err(error)) => Err(self.error(error).into()),

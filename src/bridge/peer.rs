@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
+use crossbeam_channel::{Sender, bounded};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -18,8 +19,8 @@ use crate::mcp::{self, Members};
 
 /// The sender of a request. Called on the thread that reads the peer; must not block.
 pub(super) trait Requester: Send + Sync {
-    /// The request has ended. Called once.
-    fn answer(self: Arc<Self>, answer: Settled<'_>);
+    /// The request has ended. Called once, with the receiver of the peer's messages.
+    fn answer(self: Arc<Self>, answer: Settled<'_>, receiver: &dyn Receiver);
 
     /// The client on whose behalf it is made, for peers of 2026-07-28.
     fn client(&self) -> OnBehalf {
@@ -51,7 +52,6 @@ pub(super) enum Settled<'a> {
 
 /// A server that we are a client of.
 pub(super) struct Peer {
-    observer: Weak<dyn Receiver>,
     transport: OnceLock<Arc<dyn Transport>>,
     /// Unanswered questions.
     questions: Arc<Quota<()>>,
@@ -88,9 +88,8 @@ pub(super) struct PeerQuestion {
 
 impl Peer {
     /// A peer without a transport; see [`Peer::connect`].
-    pub(super) fn new(observer: Weak<dyn Receiver>) -> Arc<Peer> {
+    pub(super) fn new() -> Arc<Peer> {
         Arc::new(Peer {
-            observer,
             transport: OnceLock::new(),
             questions: Quota::in_total(limits::bridge::QUESTIONS),
             state: Mutex::default(),
@@ -144,6 +143,18 @@ impl Peer {
         Ok(id)
     }
 
+    /// Sends a request of the bridge itself and waits for its result.
+    ///
+    /// # Errors
+    /// An error text, if no result comes.
+    pub(super) fn ask(&self, method: &str, params: &Members) -> Result<Members, String> {
+        let (sender, receiver) = bounded(1);
+        let sent = self.request(method, params, Arc::new(OwnRequest(sender)));
+        sent.map_err(|_| "it cannot be asked".to_owned())?;
+        let answer = receiver.recv_timeout(limits::bridge::NOTIFY);
+        answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+    }
+
     /// Sends a request whose answer has no content and is dropped.
     pub(super) fn tell(&self, method: &str, params: Members) -> Result<(), Undelivered> {
         let id = {
@@ -157,13 +168,6 @@ impl Peer {
     pub(super) fn notify(&self, method: &str, params: Members) {
         // A peer that does not read its input gets no notification.
         let _ = self.send(message::notification(method, params));
-    }
-
-    /// The subscription stream, which was one of the requests, has ended.
-    pub(super) fn stopped_listening(&self) {
-        if let Some(observer) = self.observer.upgrade() {
-            observer.renewed(); // changes in the meantime are unknown
-        }
     }
 
     /// Cancels a request: its requester gets no answer, and the peer is notified.
@@ -206,18 +210,18 @@ impl Peer {
         self.state.lock().used
     }
 
-    /// Handles one text of the peer; returns whether it is JSON-RPC.
-    pub(super) fn receive(self: &Arc<Peer>, text: &str) -> bool {
+    /// Handles one text of the peer; returns whether it is JSON-RPC. Notifications that belong to no request go to `receiver`.
+    pub(super) fn receive(self: &Arc<Peer>, text: &str, receiver: &dyn Receiver) -> bool {
         let messages = message::parse(text);
         let is_message = !messages.is_empty();
         for message in messages {
             match message {
                 PeerMessage::Answer { id, answer } => {
                     if let Some(running) = self.remove(id) {
-                        running.waiter.answer(Settled::Answered(answer));
+                        running.waiter.answer(Settled::Answered(answer), receiver);
                     }
                 }
-                PeerMessage::Notification { method, params } => self.notified(&method, params),
+                PeerMessage::Notification { method, params } => self.notified(&method, params, receiver),
                 PeerMessage::Request { id, method, params } => self.asked(id, &method, params),
                 PeerMessage::Stray => {}
             }
@@ -226,13 +230,13 @@ impl Peer {
     }
 
     /// The peer has ended: all running requests fail.
-    pub(super) fn ended(&self, end: &ProgramEnd) {
+    pub(super) fn ended(&self, end: &ProgramEnd, receiver: &dyn Receiver) {
         let running = {
             let mut state = self.state.lock();
             state.ended.get_or_insert_with(|| end.clone());
             std::mem::take(&mut state.running)
         };
-        running.into_values().for_each(|running| running.waiter.answer(Settled::Ended(end)));
+        running.into_values().for_each(|running| running.waiter.answer(Settled::Ended(end), receiver));
     }
 
     /// Removes a request. It is dropped outside of the lock: its requester may answer a client then.
@@ -244,7 +248,7 @@ impl Peer {
         self.transport.get().ok_or(Undelivered::Ended)?.send(message)
     }
 
-    fn notified(&self, method: &str, params: Option<&RawValue>) {
+    fn notified(&self, method: &str, params: Option<&RawValue>, receiver: &dyn Receiver) {
         match (method, params) {
             ("notifications/progress", Some(params)) => self.progressed(params),
             ("notifications/message", Some(params)) if self.running() > 0 => {
@@ -252,11 +256,7 @@ impl Peer {
                     waiter.log(params);
                 }
             }
-            _ => {
-                if let Some(observer) = self.observer.upgrade() {
-                    observer.notified(method, params);
-                }
-            }
+            _ => receiver.notified(method, params),
         }
     }
 
@@ -345,6 +345,22 @@ fn may_ask_late(cancelled: Instant, now: Instant) -> bool {
 fn nobody() -> mcp::Error {
     let why = "There is no client that can be asked: no call runs, or calls of several clients";
     mcp::Error::new(mcp::Error::INTERNAL, why)
+}
+
+/// The sending side of [`Peer::ask`].
+struct OwnRequest(Sender<Result<Members, String>>);
+
+impl Requester for OwnRequest {
+    fn answer(self: Arc<Self>, answer: Settled<'_>, _: &dyn Receiver) {
+        let read = match answer {
+            Settled::Answered(Ok(result)) => {
+                serde_json::from_str(result.get()).map_err(|_| "its answer is no object".to_owned())
+            }
+            Settled::Answered(Err(_)) => Err("it answers with an error".to_owned()),
+            Settled::Ended(end) => Err(end.to_string()),
+        };
+        let _ = self.0.send(read); // the caller has given up
+    }
 }
 
 impl PeerQuestion {

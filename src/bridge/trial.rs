@@ -9,7 +9,6 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::asked::ask;
 use super::child_user;
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances};
@@ -76,7 +75,9 @@ fn describe(instance: &Instance, greeting: &Greeting) -> String {
         if !greeting.description.capabilities.contains_key(list) {
             continue;
         }
-        let names = ask(instance, &format!("{list}/list"), &Members::default())
+        let names = instance
+            .peer
+            .ask(&format!("{list}/list"), &Members::default())
             .and_then(|result| names(&result, list, member));
         offer.push_str(&match names {
             Ok(names) if names.is_empty() => format!("; no {list}"),

@@ -1,10 +1,8 @@
-use std::sync::Weak;
-
 use serde_json::json;
 
 use super::*;
 use crate::base::lock::Mutex;
-use crate::bridge::fake::{FakeTransport, Nobody};
+use crate::bridge::fake::{FakeTransport, Nobody, receive};
 use crate::bridge::transport::{ProgramEnd, Transport};
 
 /// Performs the handshake with a peer that gives these answers, and returns the sent messages and the outcome.
@@ -13,7 +11,7 @@ fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>
 }
 
 fn shake_from(first: Era, answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
-    let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
+    let (peer, transport) = (Peer::new(), Arc::new(FakeTransport::default()));
     peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
     let outcome = Arc::new(Mutex::new(None));
     let told = Arc::clone(&outcome);
@@ -25,8 +23,8 @@ fn shake_from(first: Era, answers: &[&str]) -> (Vec<String>, Option<Result<Greet
     let mut sent = transport.take();
     for (index, answer) in answers.iter().enumerate() {
         match *answer {
-            "end" => peer.ended(&ProgramEnd::Exited(1)),
-            answer => assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{},{answer}}}"#, index + 1))),
+            "end" => peer.ended(&ProgramEnd::Exited(1), &Nobody),
+            answer => assert!(receive(&peer, &format!(r#"{{"jsonrpc":"2.0","id":{},{answer}}}"#, index + 1))),
         }
         sent.extend(transport.take());
     }

@@ -11,7 +11,7 @@ use crate::bridge::unavailable::Unavailable;
 
 impl Receiver for Instance {
     fn receive(&self, text: &str) -> bool {
-        self.peer.receive(text)
+        self.peer.receive(text, self)
     }
 
     fn patience(&self) -> Duration {
@@ -55,7 +55,7 @@ impl Receiver for Instance {
             self.instances.failed(self, end.to_string());
             self.over(&Unavailable::Ended);
         }
-        self.peer.ended(end); // also fails a running handshake
+        self.peer.ended(end, self); // also fails a running handshake
     }
 
     fn notified(&self, method: &str, params: Option<&RawValue>) {

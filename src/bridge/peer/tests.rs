@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bridge::fake::{FakeRequester, FakeTransport, Nobody, raw};
+use crate::bridge::fake::{FakeRequester, FakeTransport, Nobody, raw, receive};
 
 /// A peer whose transport records the messages.
 fn peer() -> (Arc<Peer>, Arc<FakeTransport>) {
-    let (peer, transport) = (Peer::new(Weak::<Nobody>::new()), Arc::new(FakeTransport::default()));
+    let (peer, transport) = (Peer::new(), Arc::new(FakeTransport::default()));
     peer.connect(Arc::clone(&transport) as Arc<dyn Transport>);
     (peer, transport)
 }
@@ -25,13 +25,14 @@ fn requests_get_own_ids_and_results_are_forwarded_verbatim() {
     let waiters = [FakeRequester::of(1), FakeRequester::of(1)];
     let ids = [call(&peer, r#"{"a":1.0}"#, &waiters[0]), call(&peer, "{}", &waiters[1])];
     assert_eq!(transport.take()[0], r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"a":1.0}}"#);
-    assert!(peer.receive(&format!(
-        r#"{{"jsonrpc":"2.0","id":{},"result":{{"n":9007199254740993, "f":1.10}}}}"#,
-        ids[1]
-    )));
-    assert!(
-        peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-1,"data":1.0}}}}"#, ids[0]))
-    );
+    assert!(receive(
+        &peer,
+        &format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"n":9007199254740993, "f":1.10}}}}"#, ids[1])
+    ));
+    assert!(receive(
+        &peer,
+        &format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-1,"data":1.0}}}}"#, ids[0])
+    ));
     assert_eq!(waiters[1].take(), [r#"result {"n":9007199254740993, "f":1.10}"#]);
     assert_eq!(waiters[0].take(), [r#"error {"code":-1,"data":1.0}"#]);
     assert_eq!(peer.running(), 0);
@@ -44,15 +45,15 @@ fn answers_that_nobody_waits_for_are_dropped() {
     let waiter = FakeRequester::of(1);
     let id = call(&peer, "{}", &waiter);
     for forged in ["2", "0", "-1", "\"1\"", "1.0", "null", "18446744073709551616"] {
-        assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{forged},"result":{{}}}}"#)));
+        assert!(receive(&peer, &format!(r#"{{"jsonrpc":"2.0","id":{forged},"result":{{}}}}"#)));
     }
     assert_eq!((waiter.take(), peer.running()), (vec![], 1));
     let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
-    assert!(peer.receive(&answer) && peer.receive(&answer));
+    assert!(receive(&peer, &answer) && receive(&peer, &answer));
     assert_eq!(waiter.take(), ["result {}"]);
     let late = call(&peer, "{}", &waiter);
     peer.cancel(late, "nobody waits");
-    assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{late},"result":{{}}}}"#)));
+    assert!(receive(&peer, &format!(r#"{{"jsonrpc":"2.0","id":{late},"result":{{}}}}"#)));
     assert_eq!(waiter.take(), Vec::<String>::new());
     let cancelled = transport.take().pop().unwrap();
     assert_eq!(
@@ -72,11 +73,11 @@ fn a_late_question_reaches_no_other_client() {
     peer.cancel(cancelled, "nobody waits");
     let question = r#"{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{}}"#;
     let again = call(&peer, "{}", &first);
-    assert!(peer.receive(question) && !first.take().is_empty(), "their own client is asked");
+    assert!(receive(&peer, question) && !first.take().is_empty(), "their own client is asked");
     peer.cancel(again, "nobody waits");
     call(&peer, "{}", &second);
     transport.take();
-    assert!(peer.receive(question));
+    assert!(receive(&peer, question));
     assert!(transport.take()[0].contains("calls of several clients"));
     assert_eq!(second.take(), Vec::<String>::new());
 }
@@ -90,7 +91,7 @@ fn progress_reaches_its_request() {
     assert!(transport.take()[1].ends_with(&format!(r#""params":{{"_meta":{{"progressToken":{b}}}}}}}"#)));
     let report = |token: &str| {
         let text = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":TOKEN,"progress":9007199254740993,"total":1.10}}"#;
-        assert!(peer.receive(&text.replace("TOKEN", token)));
+        assert!(receive(&peer, &text.replace("TOKEN", token)));
     };
     report(&b.to_string());
     assert_eq!(second.take(), [r#"progress {"progress":9007199254740993,"total":1.10}"#]);
@@ -98,7 +99,7 @@ fn progress_reaches_its_request() {
         .iter()
         .for_each(|token| report(token));
     assert_eq!((first.take(), second.take(), quiet.take()), (vec![], vec![], vec![]));
-    assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{a},"result":{{}}}}"#)));
+    assert!(receive(&peer, &format!(r#"{{"jsonrpc":"2.0","id":{a},"result":{{}}}}"#)));
     report(&a.to_string());
     assert_eq!(first.take(), ["result {}"], "nothing after the answer");
 }
@@ -109,13 +110,13 @@ fn messages_without_a_request_go_to_the_only_client_with_a_call() {
     let (peer, transport) = peer();
     let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","logger":"l","data":1.0}}"#;
     let ask = r#"{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{"n":1.0}}"#;
-    assert!(peer.receive(log) && peer.receive(ask));
+    assert!(receive(&peer, log) && receive(&peer, ask));
     assert!(transport.take().pop().unwrap().contains("no client that can be asked"), "nobody calls");
     let (old, new, other) = (FakeRequester::of(1), FakeRequester::of(1), FakeRequester::of(2));
     call(&peer, "{}", &old);
     call(&peer, "{}", &new);
     transport.take();
-    assert!(peer.receive(log) && peer.receive(ask));
+    assert!(receive(&peer, log) && receive(&peer, ask));
     assert_eq!(
         new.take(),
         [r#"log {"level":"info","logger":"l","data":1.0}"#, r#"sampling/createMessage {"n":1.0}"#]
@@ -124,7 +125,7 @@ fn messages_without_a_request_go_to_the_only_client_with_a_call() {
     assert_eq!(transport.take(), [r#"{"jsonrpc":"2.0","id":"q","result":{"model":"m", "x":1.0}}"#]);
     call(&peer, "{}", &other);
     transport.take();
-    assert!(peer.receive(log) && peer.receive(ask));
+    assert!(receive(&peer, log) && receive(&peer, ask));
     assert_eq!((old.take(), new.take(), other.take()), (vec![], vec![], vec![]));
     assert!(transport.take()[0].contains("-32603"), "it is unclear whom to ask");
 }
@@ -136,7 +137,7 @@ fn every_request_of_a_peer_is_answered() {
     call(&peer, "{}", &waiter);
     transport.take();
     let send = |id: usize, method: &str| {
-        assert!(peer.receive(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)))
+        assert!(receive(&peer, &format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)))
     };
     send(1, "ping");
     send(2, "tasks/list");
@@ -165,7 +166,7 @@ fn the_end_of_a_peer_fails_its_running_requests() {
     let (peer, _transport) = peer();
     let waiter = FakeRequester::of(1);
     call(&peer, "{}", &waiter);
-    peer.ended(&ProgramEnd::Killed(9));
+    peer.ended(&ProgramEnd::Killed(9), &Nobody);
     assert_eq!((waiter.take(), peer.running()), (vec!["ended it was killed by signal 9".to_owned()], 0));
     let late = peer.request("tools/call", &Members::default(), waiter as Arc<dyn Requester>);
     assert_eq!(late, Err(Undelivered::Ended));
@@ -182,7 +183,7 @@ fn running_requests_per_peer_are_bounded() {
         peer.request("m", &Members::default(), Arc::clone(waiter) as Arc<dyn Requester>)
     };
     assert_eq!(more(&waiter), Err(Undelivered::Full));
-    assert!(peer.receive(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+    assert!(receive(&peer, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
     transport.refuse(Undelivered::Full);
     assert_eq!((more(&waiter), peer.running()), (Err(Undelivered::Full), limits::bridge::REQUESTS - 1));
 }
@@ -197,7 +198,7 @@ fn a_question_has_a_limit() {
     let ask = |length: usize| {
         let params = format!(r#"{{"message":"{}"}}"#, "x".repeat(length - r#"{"message":""}"#.len()));
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{params}}}"#);
-        assert!(peer.receive(&text));
+        assert!(receive(&peer, &text));
         (waiter.take().len(), transport.take().concat().contains("one above 1 MiB"))
     };
     assert_eq!(ask(limits::STREAM_BYTES), (1, false));
