@@ -58,8 +58,8 @@ pub(super) struct Instance {
     /// The session that this instance alone serves: each ends with the other.
     session: Option<Arc<CallerSession>>,
     pub(super) peer: Arc<Peer>,
-    /// The clients' interests, as last sent to the peer.
-    pub(super) told: ToldInterests,
+    /// Guards the sent interests. Held while messages are sent, which does not block, so that they stay in order.
+    pub(super) told: Mutex<ToldInterests>,
     started: Instant,
     instances: Arc<Instances>,
     /// A digest of the GitHub token that it was started with.
@@ -161,9 +161,7 @@ impl Instances {
     pub(super) fn is_running_for(&self, subject: Option<Subject>) -> bool {
         let slots = self.settings.pool.slots.lock();
         let mut instances = slots.of_server(self.server()).map(|slot| &slot.instance);
-        instances.any(|instance| {
-            subject.is_none() || instance.key.subject.is_none() || instance.key.subject == subject
-        })
+        instances.any(|instance| subject.is_none() || [None, subject].contains(&instance.key.subject))
     }
 
     /// Ends all instances, forgets their history, and returns their number.
@@ -331,7 +329,7 @@ impl Instance {
             session,
             token: OnceLock::new(),
             peer: Peer::new(),
-            told: ToldInterests::default(),
+            told: Mutex::default(),
             started: now,
             instances,
             state: Mutex::new(InstanceState { phase: InstancePhase::Starting(Vec::new()), used: now }),
@@ -385,7 +383,8 @@ impl Instance {
             InstancePhase::Ready(greeting) => Arc::clone(greeting),
             InstancePhase::Starting(_) | InstancePhase::Over(_) => return,
         };
-        self.told.update(&self.peer, &greeting, self.interests());
+        let wanted = self.interests();
+        self.told.lock().update(&self.peer, &greeting, wanted);
     }
 
     /// Tells clients that the lists may have changed, because the peer was replaced.

@@ -10,19 +10,12 @@ use std::time::Instant;
 use super::handshake::Greeting;
 use super::peer::{Peer, Requester, Settled};
 use super::transport::Receiver;
-use crate::base::lock::Mutex;
 use crate::base::{clock, limits};
 use crate::mcp::{Era, Interests, Level, ListenFilter, Members};
 
 /// The interests last sent to one peer.
 #[derive(Default)]
 pub(super) struct ToldInterests {
-    /// Guards the sent state. Held while messages are sent, which does not block, so that they stay in order.
-    told: Mutex<Told>,
-}
-
-#[derive(Default)]
-struct Told {
     log_level: Option<Level>,
     resources: BTreeSet<String>,
     /// The subscription stream of a peer of 2026-07-28.
@@ -33,53 +26,43 @@ struct Told {
 
 impl ToldInterests {
     /// Sends the wanted interests to the peer.
-    pub(super) fn update(&self, peer: &Arc<Peer>, greeting: &Greeting, wanted: Interests) {
-        let told = &mut *self.told.lock();
-        told.is_behind = false;
+    pub(super) fn update(&mut self, peer: &Peer, greeting: &Greeting, wanted: Interests) {
+        self.is_behind = false;
         let Interests { mut resources, log_level } = wanted;
         if !greeting.description.promises("resources", "subscribe") {
             resources.clear();
         }
         if greeting.era == Era::Modern {
-            return told.listen(peer, greeting, resources);
+            return self.listen(peer, greeting, resources);
         }
         if let Some(level) = log_level {
-            told.set_log_level(peer, greeting, level);
+            self.set_log_level(peer, greeting, level);
         }
         let mut tell = |method: &str, uri: &str| {
             let params = Members::default().with("uri", &uri);
             let is_told = params.is_ok_and(|params| peer.tell(method, params).is_ok());
-            told.is_behind |= !is_told;
+            self.is_behind |= !is_told;
             is_told
         };
-        let (mut added, mut removed) = (resources.clone(), told.resources.clone());
-        added.retain(|uri| !told.resources.contains(uri) && tell("resources/subscribe", uri));
+        let (mut added, mut removed) = (resources.clone(), self.resources.clone());
+        added.retain(|uri| !self.resources.contains(uri) && tell("resources/subscribe", uri));
         removed.retain(|uri| !resources.contains(uri) && tell("resources/unsubscribe", uri));
-        told.resources.extend(added);
-        told.resources.retain(|uri| !removed.contains(uri));
+        self.resources.extend(added);
+        self.resources.retain(|uri| !removed.contains(uri));
     }
 
     /// Whether something has to be sent to the peer again.
     pub(super) fn is_behind(&self) -> bool {
-        let told = self.told.lock();
-        told.is_behind || told.listen.as_ref().is_some_and(|listen| listen.is_over())
+        self.is_behind || self.listen.as_ref().is_some_and(|listen| listen.is_over())
     }
 
     /// Lowers the peer's log level to this one, for a call that wants such messages.
-    pub(super) fn lower_log_level(&self, peer: &Peer, greeting: &Greeting, level: Level) {
-        let mut told = self.told.lock();
-        if told.log_level.is_none_or(|told| level < told) {
-            told.set_log_level(peer, greeting, level);
+    pub(super) fn lower_log_level(&mut self, peer: &Peer, greeting: &Greeting, level: Level) {
+        if self.log_level.is_none_or(|told| level < told) {
+            self.set_log_level(peer, greeting, level);
         }
     }
 
-    /// The peer has lost all of its state.
-    pub(super) fn forget(&self) {
-        *self.told.lock() = Told::default();
-    }
-}
-
-impl Told {
     fn set_log_level(&mut self, peer: &Peer, greeting: &Greeting, level: Level) {
         // A peer of 2026-07-28 gets the level in each request.
         let can_be_told =
@@ -91,7 +74,7 @@ impl Told {
     }
 
     /// Keeps one `subscriptions/listen` stream open with the wanted filter.
-    fn listen(&mut self, peer: &Arc<Peer>, greeting: &Greeting, resources: BTreeSet<String>) {
+    fn listen(&mut self, peer: &Peer, greeting: &Greeting, resources: BTreeSet<String>) {
         let lists = |capability| greeting.description.promises(capability, "listChanged");
         let filter = ListenFilter {
             tools_list_changed: lists("tools"),
@@ -122,7 +105,7 @@ struct HeldListen {
 }
 
 impl HeldListen {
-    fn open(peer: &Arc<Peer>, filter: ListenFilter) -> Option<Arc<HeldListen>> {
+    fn open(peer: &Peer, filter: ListenFilter) -> Option<Arc<HeldListen>> {
         let params = Members::default().with("notifications", &filter).ok()?;
         let listen = Arc::new(HeldListen {
             filter,

@@ -146,11 +146,11 @@ impl PassedCall {
             return self.complete(Err(CallError::Cancelled));
         }
         let _ = self.peer_era.set(greeting.era); // the second attempt's instance is of the same program
-        if instance.told.is_behind() {
+        if instance.told.lock().is_behind() {
             instance.restore();
         }
         if let Some(level) = context.log_level() {
-            instance.told.lower_log_level(&instance.peer, greeting, level);
+            instance.told.lock().lower_log_level(&instance.peer, greeting, level);
         }
         let (method, params) = (context.call().operation.method(), &context.call().params);
         let sent = instance.peer.request(method, params, Arc::clone(&self) as Arc<dyn Requester>);

@@ -23,7 +23,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 64),
         ],
     ),
-    ("the bridge", &[("bridge", 4829)]),
+    ("the bridge", &[("bridge", 4809)]),
     ("ring 3, MCP", &[("mcp", 4748)]),
     (
         "ring 4, shell",

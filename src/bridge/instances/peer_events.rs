@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::{Instance, InstancePhase, InstanceSettings};
+use crate::bridge::interests::ToldInterests;
 use crate::bridge::message;
 use crate::bridge::transport::{ProgramEnd, Receiver};
 use crate::bridge::unavailable::Unavailable;
@@ -27,7 +28,7 @@ impl Receiver for Instance {
     }
 
     fn renewed(&self) {
-        self.told.forget();
+        *self.told.lock() = ToldInterests::default();
         self.restore();
         self.lists_changed();
     }
