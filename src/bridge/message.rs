@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::base::json::AtMost;
+use crate::base::json::{AtMost, Text};
 use crate::base::limits;
-use crate::mcp::{self, Level, MODERN_VERSION, Members, Mirrored, jsonrpc};
+use crate::mcp::jsonrpc::{self, Envelope};
+use crate::mcp::{self, Level, MODERN_VERSION, Members, Mirrored};
 
 /// One message of a peer.
 #[derive(Debug)]
@@ -34,27 +35,6 @@ pub(super) enum PeerMessage<'a> {
 /// A result or an error, as the peer wrote it.
 pub(super) type PeerAnswer<'a> = Result<&'a RawValue, &'a RawValue>;
 
-#[derive(Deserialize)]
-struct PeerEnvelope<'a> {
-    #[serde(borrow)]
-    jsonrpc: Cow<'a, str>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "even_null")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-/// A member that is present, even if null: some servers send null for an empty result.
-fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 /// The messages of a text: one, or those of a batch (2025-03-26). Empty if it is not JSON-RPC, or a batch that is too long.
 pub(super) fn parse(text: &str) -> Vec<PeerMessage<'_>> {
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -67,8 +47,8 @@ pub(super) fn parse(text: &str) -> Vec<PeerMessage<'_>> {
 
 fn message(text: &str) -> Option<PeerMessage<'_>> {
     // serde would accept an array, too, and read the members by position.
-    let envelope = text.starts_with('{').then(|| serde_json::from_str::<PeerEnvelope<'_>>(text).ok())??;
-    let PeerEnvelope { jsonrpc, id, method, params, result, error } = envelope;
+    let envelope = text.starts_with('{').then(|| serde_json::from_str::<Envelope<'_>>(text).ok())??;
+    let Envelope { jsonrpc, id, method, params, result, error } = envelope;
     if jsonrpc != "2.0" {
         return None;
     }
@@ -76,6 +56,9 @@ fn message(text: &str) -> Option<PeerMessage<'_>> {
         id.get().len() <= limits::REQUEST_ID_BYTES
             && id.get().starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
     };
+    let method = method.map(|method| serde_json::from_str(method.get())).transpose().ok()?;
+    let method = method.map(|Text(method)| method);
+    let id = id.filter(|id| id.get() != "null");
     Some(match (method, id) {
         (Some(method), None) => PeerMessage::Notification { method, params },
         (Some(method), Some(id)) if is_id(&id) => PeerMessage::Request { id, method, params },

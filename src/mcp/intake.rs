@@ -7,14 +7,13 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::Core;
 use super::arguments::explain;
 use super::exchange::Inbound;
-use super::jsonrpc::{Encoded, Error, RequestId};
+use super::jsonrpc::{Encoded, Envelope, Error, RequestId};
 use super::members::{Members, is_absent, is_object};
 use super::methods::{MethodRow, Operation};
 use crate::base::{json, limits, trace};
@@ -228,27 +227,6 @@ fn refusal(text: &str, error: Error) -> Refusal {
     Refusal { id, error, is_in_params: false }
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    jsonrpc: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<&'a RawValue>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-/// A present id, even null, which is invalid: with `Option` alone a request with a null id would be read as a notification.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 impl Envelope<'_> {
     /// The message, or the name of the wrong member.
     fn message(self) -> Result<Message, Error> {
@@ -258,7 +236,8 @@ impl Envelope<'_> {
         }
         let id = self.id.map(|id| serde_json::from_str::<RequestId>(id.get())).transpose();
         let id = id.map_err(|_| not_a_message("id must be a short string or an integer"))?;
-        match (self.method, id, self.result, self.error) {
+        let result = self.result.filter(|result| result.get() != "null");
+        match (self.method, id, result, self.error) {
             (Some(method), id, None, None) => {
                 let method = serde_json::from_str(method.get());
                 let json::Text(method) = method.map_err(|_| not_a_message("method must be a string"))?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -126,6 +126,30 @@ const KINDS: [(i64, &str, u16); 11] = [
     (Error::MISSING_CAPABILITY, "missing_capability", 400),
     (Error::UNSUPPORTED_VERSION, "unsupported_version", 400),
 ];
+
+/// The members of an incoming message. A null counts as an absent member, but for those that are read with [`even_null`].
+#[derive(Deserialize)]
+pub(crate) struct Envelope<'a> {
+    #[serde(borrow)]
+    pub(crate) jsonrpc: Cow<'a, str>,
+    /// A null is an invalid id: without it a request would be a notification.
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    pub(crate) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) method: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) params: Option<&'a RawValue>,
+    /// Some servers send null for an empty result.
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    pub(crate) result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) error: Option<&'a RawValue>,
+}
+
+/// A member that is present, even if null.
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
 
 /// The value of the member `jsonrpc`.
 const VERSION: &str = "2.0";
