@@ -196,11 +196,11 @@ pub fn begin<'a>(fields: impl Iterator<Item = Field<'a>>) -> bool {
     required.is_none_or(|audit| audit.append("request.begun", &fields.collect::<Vec<_>>()))
 }
 
-/// The number of lines by outcome, if there is an audit log.
-pub fn counts() -> Option<[(&'static str, u64); 2]> {
-    let audit = current()?;
+/// The number of lines by outcome; none without an audit log.
+pub fn counts() -> Vec<(&'static str, u64)> {
+    let Some(audit) = current() else { return Vec::new() };
     let counts = [("written", &audit.written), ("failed", &audit.failed)];
-    Some(counts.map(|(word, count)| (word, count.load(Ordering::Relaxed))))
+    counts.map(|(word, count)| (word, count.load(Ordering::Relaxed))).to_vec()
 }
 
 /// The keyed hash of a JSON value, if hashes are enabled.

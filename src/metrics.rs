@@ -35,36 +35,7 @@ struct RouteNumbers {
     micros: u64,
 }
 
-/// The families of [`Snapshot::servers`].
-const SERVERS: [(&str, &str, &str); 3] = [
-    ("mcp_programs", "gauge", "Programs that run, or sessions at an upstream."),
-    (
-        "mcp_program_restarts_total",
-        "counter",
-        "Starts of programs after a failure, and ends by `servers restart`.",
-    ),
-    ("mcp_program_failures_total", "counter", "Programs that died or could not be started."),
-];
-
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
-/// The values that are looked up for each page.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    pub version: &'static str,
-    /// Gauges: name, description, value.
-    pub gauges: Vec<(&'static str, &'static str, u64)>,
-    /// Calls to GitHub, by outcome.
-    pub github_calls: Vec<(&'static str, u64)>,
-    /// Connections and request heads that the door refused, by reason.
-    pub door_refusals: Vec<(&'static str, u64)>,
-    /// Requests that were served although they break the protocol, by kind.
-    pub tolerated: Vec<(&'static str, u64)>,
-    /// Lines for the audit log, by outcome, if it is kept.
-    pub audit_lines: Vec<(&'static str, u64)>,
-    /// The servers behind this one, by their configured names: running programs, restarts, failures.
-    pub servers: Vec<(String, [u64; 3])>,
-}
 
 impl Metrics {
     /// Counts an answer.
@@ -92,8 +63,8 @@ impl Metrics {
         self.refusals.count(reason);
     }
 
-    /// The page.
-    pub fn page(&self, snapshot: &Snapshot) -> String {
+    /// The page with these counters.
+    pub fn page(&self) -> Page {
         let mut page = Page(String::with_capacity(8 * 1024));
         page.family("mcp_requests_total", "counter", "Answers by route and class of status.");
         let routes = self.routes.lock().clone();
@@ -111,43 +82,23 @@ impl Metrics {
             labels.extend([("method", method), ("outcome", outcome)]);
             page.sample("mcp_calls_total", &labels, count);
         }
-        page.family("mcp_refusals_total", "counter", "Requests that were refused, by reason.");
-        page.by_word("mcp_refusals_total", "reason", &self.refusals.counts());
-        page.family("mcp_door_refusals_total", "counter", "Connections and heads that became no request.");
-        page.by_word("mcp_door_refusals_total", "reason", &snapshot.door_refusals);
-        page.family("mcp_tolerated_total", "counter", "Requests that break the protocol and were served.");
-        page.by_word("mcp_tolerated_total", "kind", &snapshot.tolerated);
-        page.family("mcp_audit_lines_total", "counter", "Lines for the audit log: written, or failed.");
-        page.by_word("mcp_audit_lines_total", "outcome", &snapshot.audit_lines);
-        page.family("mcp_github_calls_total", "counter", "Calls to GitHub by outcome.");
-        page.by_word("mcp_github_calls_total", "outcome", &snapshot.github_calls);
-        page.family("mcp_build_info", "gauge", "Always 1; the label says which version runs.");
-        page.sample("mcp_build_info", &[("version", &snapshot.version.escape_default().to_string())], 1);
-        for (index, (family, kind, help)) in SERVERS.into_iter().enumerate() {
-            page.family(family, kind, help);
-            for (name, numbers) in &snapshot.servers {
-                let value = numbers.get(index).copied().unwrap_or_default();
-                page.sample(family, &[("server", &name.escape_default().to_string())], value);
-            }
-        }
-        for (name, help, value) in &snapshot.gauges {
-            page.family(name, "gauge", help);
-            page.sample(name, &[], value);
-        }
-        page.0
+        let refusals = self.refusals.counts();
+        page.counters("mcp_refusals_total", "Requests that were refused, by reason.", "reason", &refusals);
+        page
     }
 }
 
 /// The text, line by line. Writing to a String cannot fail.
-struct Page(String);
+pub struct Page(pub String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    /// Begins a family of samples.
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// Names and values of labels come from closed sets: they need no escaping.
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    /// Adds a sample. Names and values of labels come from closed sets: they need no escaping.
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
             let _ = write!(self.0, "{}{label}=\"{text}\"", if index == 0 { '{' } else { ',' });
@@ -155,10 +106,18 @@ impl Page {
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
-    fn by_word(&mut self, name: &str, label: &str, counts: &[(&'static str, u64)]) {
+    /// Adds a family of counters, each with a word that `label` describes.
+    pub fn counters(&mut self, name: &str, help: &str, label: &str, counts: &[(&'static str, u64)]) {
+        self.family(name, "counter", help);
         for (word, count) in counts {
             self.sample(name, &[(label, word)], count);
         }
+    }
+
+    /// Adds a family of one gauge.
+    pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
     }
 
     fn histogram(&mut self, route: &str, numbers: &RouteNumbers) {
@@ -183,18 +142,18 @@ pub fn resident_bytes() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Looks up the values of a [`Snapshot`].
-pub type Look = Box<dyn Fn() -> Snapshot + Send + Sync>;
+/// Adds to the page what other modules count.
+pub type AddOthers = Box<dyn Fn(&mut Page) + Send + Sync>;
 
 /// `/metrics`, on the operator's socket and on the configured loopback port.
 pub struct Endpoint {
     metrics: Arc<Metrics>,
-    look: Look,
+    add_others: AddOthers,
 }
 
 impl Endpoint {
-    pub fn new(metrics: Arc<Metrics>, look: Look) -> Endpoint {
-        Endpoint { metrics, look }
+    pub fn new(metrics: Arc<Metrics>, add_others: AddOthers) -> Endpoint {
+        Endpoint { metrics, add_others }
     }
 
     fn answer(&self, head: &Head) -> Response {
@@ -206,8 +165,9 @@ impl Endpoint {
         if head.peer.is_some() && !host.is_some_and(|(host, _)| is_loopback_host(host)) {
             return Response::new(421);
         }
-        let page = self.metrics.page(&(self.look)());
-        Response::new(200).bytes("text/plain; version=0.0.4; charset=utf-8", page)
+        let mut page = self.metrics.page();
+        (self.add_others)(&mut page);
+        Response::new(200).bytes("text/plain; version=0.0.4; charset=utf-8", page.0)
     }
 }
 

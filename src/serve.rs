@@ -92,8 +92,7 @@ impl Server {
         let listeners = doors::bind(config)?;
         let public_url = config.public_url(listeners.iter().find_map(Listener::address))?;
         let files = config.state_files();
-        let (directory, keys, table) =
-            complete(&files, state, &*random).map_err(|error| StartupError::new(error.to_string()))?;
+        let (directory, keys, table) = complete(&files, state, &*random)?;
         table.adopt_key(&keys).map_err(|error| StartupError::new(error.to_string()))?;
         let newest = table.newest();
         let grants = Arc::clone(&table);
@@ -148,14 +147,13 @@ impl Server {
         }));
         oauth.grants.end_denied();
         let metrics = Arc::new(Metrics::default());
-        let proxies = &config.trusted_proxies;
         let app = Arc::new(App::new(AppParts {
             oauth: Arc::clone(&oauth),
             servers,
             public_url: public_url.clone(),
             allowed_origins: config.allowed_origins.clone(),
             serves_http_sse: config.legacy_sse,
-            proxies: proxies.clone(),
+            proxies: config.trusted_proxies.clone(),
             random: &*random,
             metrics: Arc::clone(&metrics),
         }));
@@ -164,7 +162,7 @@ impl Server {
         let door = |handler, when_lost| tiny::Parts { handler, pool: Arc::clone(&pool), capacity, when_lost };
         let settings = edge::Settings {
             tls: tls.clone(),
-            trusted_proxies: proxies.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
             ..edge::Settings::of(&capacity)
         };
         let door_ended = CancelToken::new();
@@ -188,7 +186,7 @@ impl Server {
             bridges: bridges.clone(),
         });
         let looked = Arc::clone(&counted);
-        let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move || counted.snapshot())));
+        let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move |page| counted.add_to(page))));
         let operator = Operator::new(operator::Parts {
             grants,
             clock,
@@ -375,11 +373,9 @@ impl Sweeper {
         // Ends when `stop` is tripped.
         thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
             let _ending: Sender<()> = ending;
-            let mut sweeps: u32 = 0;
-            while !stopped.wait(limits::SWEEP) {
+            for sweep in (1_u64..).take_while(|_| !stopped.wait(limits::SWEEP)) {
                 app.sweep();
-                sweeps = sweeps.wrapping_add(1);
-                if sweeps.is_multiple_of(limits::SWEEPS_A_TRIM) {
+                if sweep.is_multiple_of(limits::SWEEPS_A_TRIM) {
                     sys::trim_heap();
                 }
                 if let Some(tls) = &tls {

@@ -141,7 +141,7 @@ pub const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// The interval at which expired grants, sessions and streams are removed.
 pub const SWEEP: Duration = Duration::from_secs(2);
 /// The number of sweeps, about a minute of them, after which free memory is returned to the system.
-pub const SWEEPS_A_TRIM: u32 = 30;
+pub const SWEEPS_A_TRIM: u64 = 30;
 
 /// The upper bounds of the buckets of the latency histogram (microseconds): from a page out of memory to a slow call to GitHub.
 pub const LATENCY_BUCKETS_MICROS: [u64; 8] =

@@ -1,5 +1,6 @@
 //! The numbers of a running server that are looked up for `/metrics` and `status`.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::audit;
@@ -8,7 +9,7 @@ use crate::bridge::{Bridges, ServerSummary};
 use crate::edge::DoorState;
 use crate::github::GitHub;
 use crate::mcp::Mcp;
-use crate::metrics::{self, Snapshot};
+use crate::metrics::{self, Page};
 use crate::operator::Running;
 use crate::store::Grants;
 use crate::workers::Pool;
@@ -43,41 +44,45 @@ impl Counted {
         }
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let (door, mcp) = (&self.door, self.mcp.counts());
-        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let mut gauges = vec![
-            ("mcp_connections", "Open connections.", number(door.running.held())),
-            ("mcp_streams", "Open streams.", number(door.streams.held())),
-            ("mcp_sessions", "Sessions of the older protocol era.", number(mcp.sessions)),
-            ("mcp_listeners", "Open subscriptions of the newer.", number(mcp.listeners)),
-            ("mcp_calls", "Calls that run.", number(mcp.calls)),
-            ("mcp_queue", "Requests that wait for a worker.", number(self.pool.waiting())),
-            ("mcp_workers", "Workers that run.", number(self.pool.workers())),
-            ("process_start_time_seconds", "Start of the server, in seconds since 1970.", self.started.0),
-        ];
+    pub(super) fn add_to(&self, page: &mut Page) {
+        let (mcp, servers) = (self.mcp.counts(), self.servers());
+        let help = "Connections and heads that became no request.";
+        page.counters("mcp_door_refusals_total", help, "reason", &self.door.refusals.counts());
+        let help = "Requests that break the protocol and were served.";
+        page.counters("mcp_tolerated_total", help, "kind", &self.mcp.tolerated());
+        let help = "Lines for the audit log: written, or failed.";
+        page.counters("mcp_audit_lines_total", help, "outcome", &audit::counts());
+        let calls = self.github.outcomes();
+        page.counters("mcp_github_calls_total", "Calls to GitHub by outcome.", "outcome", &calls);
+        page.family("mcp_build_info", "gauge", "Always 1; the label says which version runs.");
+        page.sample("mcp_build_info", &[("version", &self.version.escape_default().to_string())], 1);
+        let mut by_server = |name: &str, kind, help, value: fn(&ServerSummary) -> &dyn Display| {
+            page.family(name, kind, help);
+            for server in &servers {
+                page.sample(name, &[("server", &server.name.escape_default().to_string())], value(server));
+            }
+        };
+        let help = "Programs that run, or sessions at an upstream.";
+        by_server("mcp_programs", "gauge", help, |it| &it.running);
+        let help = "Starts of programs after a failure, and ends by `servers restart`.";
+        by_server("mcp_program_restarts_total", "counter", help, |it| &it.restarts);
+        let help = "Programs that died or could not be started.";
+        by_server("mcp_program_failures_total", "counter", help, |it| &it.failures);
+        page.gauge("mcp_connections", "Open connections.", self.door.running.held());
+        page.gauge("mcp_streams", "Open streams.", self.door.streams.held());
+        page.gauge("mcp_sessions", "Sessions of the older protocol era.", mcp.sessions);
+        page.gauge("mcp_listeners", "Open subscriptions of the newer.", mcp.listeners);
+        page.gauge("mcp_calls", "Calls that run.", mcp.calls);
+        page.gauge("mcp_queue", "Requests that wait for a worker.", self.pool.waiting());
+        page.gauge("mcp_workers", "Workers that run.", self.pool.workers());
+        let help = "Start of the server, in seconds since 1970.";
+        page.gauge("process_start_time_seconds", help, self.started.0);
         // A number that cannot be read is left out, which a monitor can tell from zero.
         if let Ok(grants) = self.grants.count() {
-            gauges.push(("mcp_grants", "Grants in the table.", grants));
+            page.gauge("mcp_grants", "Grants in the table.", grants);
         }
         if let Some(bytes) = metrics::resident_bytes() {
-            gauges.push(("process_resident_memory_bytes", "Memory in RAM.", bytes));
-        }
-        let (version, github_calls) = (self.version, self.github.outcomes());
-        let tolerated = self.mcp.tolerated();
-        let servers = self.servers().into_iter();
-        let servers =
-            servers.map(|server| (server.name, [number(server.running), server.restarts, server.failures]));
-        let servers = servers.collect();
-        let audit_lines = audit::counts().into_iter().flatten().collect();
-        Snapshot {
-            version,
-            gauges,
-            github_calls,
-            door_refusals: door.refusals.counts(),
-            tolerated,
-            audit_lines,
-            servers,
+            page.gauge("process_resident_memory_bytes", "Memory in RAM.", bytes);
         }
     }
 }

@@ -82,11 +82,12 @@ fn a_program_is_started_only_after_a_login() {
     );
     let socket = std::os::unix::net::UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
     let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
-    assert!(
-        page.text().lines().any(|line| line.starts_with("mcp_programs{server=") && line.ends_with(" 2")),
-        "{}",
-        page.text()
-    );
+    for (family, value) in
+        [("mcp_programs", "2"), ("mcp_program_restarts_total", "0"), ("mcp_program_failures_total", "0")]
+    {
+        let is_sample = |line: &str| line.starts_with(&format!("{family}{{server=")) && line.ends_with(value);
+        assert!(page.text().lines().any(is_sample), "{family}\n{}", page.text());
+    }
     let log = server.wait_for_log("as-peer");
     assert!(
         log.contains("program.started") && log.contains("program.stderr") && log.contains("program.noise"),

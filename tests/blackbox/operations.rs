@@ -9,12 +9,13 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, PATIENCE, Request};
 use crate::support::server::{Server, free_address, temporary_directory};
+use crate::support::walk::mcp;
 
 fn metrics(server: &Server) -> String {
     let socket = UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
@@ -178,7 +179,11 @@ fn metrics_follow_logins_sessions_and_refusals() {
     let server = Server::start_with(&github, &[("MCP_METRICS_LISTEN", address.as_str())]);
     let before = metrics(&server);
     assert_eq!((sample(&before, "mcp_grants"), sample(&before, "mcp_sessions")), (0, 0));
-    server.session(&server.login().1.access);
+    let token = server.login().1.access;
+    let ping = mcp(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}));
+    let ping = ping.with("Mcp-Session-Id", &server.session(&token));
+    let ping = ping.with("MCP-Protocol-Version", "2025-11-25, 2025-11-25");
+    ping.bearer(&token).send(server.authority()).unwrap().expect(200);
     Request::get("/mcp").send(server.authority()).unwrap().expect(401);
     let mut garbage = TcpStream::connect(server.authority()).unwrap();
     garbage.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -189,6 +194,7 @@ fn metrics_follow_logins_sessions_and_refusals() {
     assert_eq!(sample(&page, "mcp_grants"), 1);
     assert_eq!(sample(&page, "mcp_refusals_total{reason=\"no_token\"}"), 1);
     assert_eq!(sample(&page, "mcp_door_refusals_total{reason=\"malformed\"}"), 1);
+    assert_eq!(sample(&page, "mcp_tolerated_total{kind=\"repeated_version\"}"), 1);
     assert_eq!(sample(&page, "mcp_requests_total{route=\"callback\",class=\"3xx\"}"), 1);
     assert!(sample(&page, "mcp_github_calls_total{outcome=\"ok\"}") >= 2);
     assert!(sample(&page, "mcp_workers") >= 4 && sample(&page, "process_resident_memory_bytes") > 1_000_000);

@@ -36,7 +36,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("lib", 33),
             ("operate", 314),
             ("operator", 372),
-            ("metrics", 170),
+            ("metrics", 136),
             ("sys", 132),
             ("demo", 152),
             ("simulated", 342),

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::mcp::Tool;
-use crate::metrics::Snapshot;
 
 /// An app behind a proxy at 127.0.0.1, and its metrics.
 fn counted(fixture: &Fixture) -> (Arc<App>, Arc<Metrics>) {
@@ -13,7 +12,7 @@ fn counted(fixture: &Fixture) -> (Arc<App>, Arc<Metrics>) {
 
 /// Checks that the page contains each of these lines.
 fn check(metrics: &Metrics, lines: &[&str]) {
-    let page = metrics.page(&Snapshot::default());
+    let page = metrics.page().0;
     for line in lines {
         assert!(page.lines().any(|each| each == *line), "{line} is not in\n{page}");
     }
@@ -75,7 +74,7 @@ fn every_answer_is_counted_once_with_its_reason() {
             r#"mcp_refusals_total{reason="no_token"} 1"#,
         ],
     );
-    assert!(!metrics.page(&Snapshot::default()).contains(r#"route="token""#));
+    assert!(!metrics.page().0.contains(r#"route="token""#));
 }
 
 /// The head of a stream is the whole answer of the call that opens it.
@@ -123,5 +122,5 @@ fn an_answer_does_not_take_the_reason_of_another_request() {
     let other = Trace { request: trace::RequestId([9; 6]), ..OWN };
     let metrics = answered(200, Some("of_the_other"), other);
     check(&metrics, &[r#"mcp_requests_total{route="mcp",class="2xx"} 1"#]);
-    assert!(!metrics.page(&Snapshot::default()).contains("of_the_other"));
+    assert!(!metrics.page().0.contains("of_the_other"));
 }
