@@ -7,7 +7,6 @@ use crate::base::capacity::Capacity;
 use crate::base::{capped, clock, limits, log};
 use crate::bridge::{Bridges, ChildUser, Home, Isolation, Location, ServerEntry};
 use crate::config::{ClientSecret, Config, Listen, Warning};
-use crate::edge::Tls;
 use crate::http::{TrustedProxies, Uri, is_loopback_host};
 use crate::oauth::AllowRule;
 use crate::oauth::provider::Group;
@@ -37,7 +36,7 @@ pub fn check(config: &Config, tools: MakeBackend<'_>) -> Report {
         );
     }
     let prepared = prepare(config, OpenedFor::Check, tools);
-    report.doors(config, prepared.tls.as_deref());
+    report.doors(config);
     report.people(config);
     report.github(config);
     report.state(config, &prepared.state);
@@ -71,7 +70,7 @@ impl Report {
         let _ = writeln!(self.warnings, "\n{kind}: {}\n   fix: {}", visible(what), visible(fix)); // as above
     }
 
-    fn doors(&mut self, config: &Config, tls: Option<&Tls>) {
+    fn doors(&mut self, config: &Config) {
         let address = config.places().find_map(Listen::address);
         match config.public_url(address) {
             Ok(url) => {
@@ -105,12 +104,6 @@ impl Report {
         }
         if let Some((cert, key)) = config.tls_files() {
             self.say("certificate", format!("{}, key {}", cert.display(), key.display()));
-            if tls.is_some_and(Tls::key_is_exposed) {
-                self.warn(
-                    "every user of this machine can read the certificate's key",
-                    format!("chmod 600 {}", key.display()),
-                );
-            }
         }
         let elsewhere = |listen: &Listen| matches!(listen, Listen::Tcp(_)) && !listen.is_loopback();
         if config.tls_files().is_none() && config.listen.iter().any(elsewhere) {
@@ -208,7 +201,7 @@ impl Report {
         }
         let table = files.directory.join(store::GRANTS_FILE);
         for path in [&files.directory, &table, &files.key_file.path] {
-            if store::is_for_group(path) {
+            if capped::is_exposed(path, 0o070) {
                 self.warn(
                     format!("its group can use {}", path.display()),
                     format!("chmod g-rwx {}, unless nobody else is in that group (fsGroup)", path.display()),
@@ -315,13 +308,15 @@ impl Report {
 
     /// Files of rules that others can change, and of secrets that others can read.
     fn exposed_files(&mut self, config: &Config) {
-        let all = [&config.file, &config.bridge.file, &config.access, &config.clients.file, &config.ca_file];
-        let (change, read) = ((0o002, "change", "o-w"), (0o007, "read the secret in", "o-rwx"));
-        let rules = all.into_iter().flatten().map(|path| (path, change));
+        let secret = config.github.client_secret.file().cloned();
         let password = config.state_files().store.password_file;
-        let secrets = config.github.client_secret.file().into_iter().chain(&password);
-        for (path, (bits, act, mode)) in rules.chain(secrets.map(|path| (path, read))) {
-            if capped::is_exposed(path, bits) {
+        let key = config.tls_files().map(|(_, key)| key.to_owned());
+        let rules =
+            [&config.file, &config.bridge.file, &config.access, &config.clients.file, &config.ca_file];
+        let rules = rules.map(|path| (path, (0o002, "change", "o-w")));
+        let secrets = [&secret, &password, &key].map(|path| (path, (0o007, "read the secret in", "o-rwx")));
+        for (path, (bits, act, mode)) in rules.into_iter().chain(secrets) {
+            if let Some(path) = path.as_ref().filter(|path| capped::is_exposed(path, bits)) {
                 let (path, users) = (path.display(), "every user of this machine can");
                 self.warn(format!("{users} {act} {path}"), format!("chmod {mode} {path}"));
             }

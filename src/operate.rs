@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::audit;
 use crate::base::clock::{Clock, SystemClock};
-use crate::base::random::OsRandom;
 use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{capped, limits, log};
 use crate::config::{OperatorCommand, Probe, StateFiles};
@@ -89,13 +88,11 @@ fn here(
     let grants = grants.ok_or_else(|| nothing_there(files))?;
     files.audit_log.as_deref().map_or(Ok(()), audit::open_existing)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (rotating, rotated) = (Arc::clone(&grants), files.clone());
+    let rotate_key = files.store.key_rotation(&files.key_file, keys, Arc::clone(&grants));
     let operator = Operator::new(operator::Parts {
         grants,
         clock,
-        rotate_key: Box::new(move || {
-            rotated.store.rotate_key(&rotated.key_file.path, &keys, &*rotating, &OsRandom)
-        }),
+        rotate_key,
         copy: directory.file(operator::COPY),
         server: None,
     });

@@ -22,7 +22,7 @@ use crate::base::{limits, log};
 use crate::bridge::{Bridges, ServerSummary};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
 use crate::oauth::{AddedToken, AuthorizationServer, TokenOrder};
-use crate::store::{self, Grant, GrantClient, Grants, Stage};
+use crate::store::{self, Grant, GrantClient, Grants, KeyRotation, Stage};
 
 /// The file in the state directory that a copy of the table is written to.
 pub const COPY: &str = "backup.new";
@@ -147,8 +147,7 @@ pub struct ErrorAnswer {
 pub struct Parts {
     pub grants: Arc<dyn Grants>,
     pub clock: Arc<dyn Clock>,
-    /// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
-    pub rotate_key: Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>,
+    pub rotate_key: KeyRotation,
     /// The path of [`COPY`].
     pub copy: PathBuf,
     /// `None` inside a command.

@@ -92,15 +92,10 @@ impl Server {
         let listeners = doors::bind(config)?;
         let public_url = config.public_url(listeners.iter().find_map(Listener::address))?;
         let files = config.state_files();
-        let (directory, keys, table) = complete(&files, state, &*random)?;
-        table.adopt_key(&keys).map_err(|error| StartupError::new(error.to_string()))?;
-        let newest = table.newest();
-        let grants = Arc::clone(&table);
+        let (directory, keys, grants) = complete(&files, state, &*random)?;
+        grants.adopt_key(&keys).map_err(|error| StartupError::new(error.to_string()))?;
         audit::open(&config.audit, &keys)?;
-        let (rotated, rotating) = (files.clone(), (Arc::clone(&keys), Arc::clone(&table)));
-        let rotate_key = Box::new(move || {
-            rotated.store.rotate_key(&rotated.key_file.path, &rotating.0, &*rotating.1, &OsRandom)
-        });
+        let rotate_key = files.store.key_rotation(&files.key_file, Arc::clone(&keys), Arc::clone(&grants));
 
         let endpoints = Endpoints {
             public_url: public_url.clone(),
@@ -131,7 +126,7 @@ impl Server {
             resources: servers.iter().map(|server| Arc::clone(&server.resource)).collect(),
             keys,
             grants: Arc::clone(&grants),
-            newest,
+            newest: grants.newest(),
             provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
             rules: rules(config),
             clients: Clients {

@@ -16,7 +16,8 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_from(file.ok_or_else(|| io::Error::other("it is not a regular file"))??, limits::FILE_BYTES)
 }
 
-/// Whether every user of this machine has one of these permissions for a file: `0o007` to read, change or run it, `0o002` to change it.
+/// Whether somebody has one of these permissions for a file or directory: `0o007` is every user of this machine to read, change or run
+/// it, `0o002` to change it, `0o070` its group.
 pub fn is_exposed(path: &Path, bits: u32) -> bool {
     path.metadata().is_ok_and(|file| file.permissions().mode() & bits != 0)
 }

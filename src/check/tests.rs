@@ -99,6 +99,8 @@ fn a_report_lists_listeners_and_limits() {
     let fix = format!("can read the secret in {path}\n   fix: chmod o-rwx {path}");
     check_words(&[open], true, &[&fix]);
     check_words(&[("MCP_STORE_PASSWORD_FILE", path.as_str())], true, &[&fix]);
+    let no_certificate = [("MCP_TLS_CERT", "/nonexistent"), ("MCP_TLS_KEY", path.as_str()), places[2]];
+    check_words(&no_certificate, false, &[&fix]);
     assert!(!check_words(&places, true, &[]).contains("every user of this machine"));
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o646)).unwrap();
     let fix = format!("unsafe: every user of this machine can change {path}\n   fix: chmod o-w {path}");

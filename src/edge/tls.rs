@@ -102,11 +102,6 @@ impl Tls {
         }
     }
 
-    /// Whether every user of this machine can read the key.
-    pub fn key_is_exposed(&self) -> bool {
-        std::fs::metadata(&self.key).is_ok_and(|found| found.mode() & 0o004 != 0)
-    }
-
     /// The server's side of a connection, before the handshake.
     pub(crate) fn connection(&self) -> io::Result<TlsConnection> {
         ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)

@@ -8,6 +8,7 @@ use super::*;
 use crate::base::clock;
 use crate::base::identity::GrantId;
 use crate::base::limits;
+use crate::base::random::OsRandom;
 use crate::operator::Selection;
 use crate::store::conformance::grant;
 use crate::store::fake::TestDirectory;

@@ -38,8 +38,9 @@ mod valkey;
 pub use self::backup::{deliver, withdraw};
 #[cfg(test)]
 pub(crate) use self::fake::MemoryGrants;
+pub use self::opening::KeyRotation;
 pub use self::place::{StorePlace, StoreUrl};
-pub use self::private::{OpenedFor, StateDirectory, check_directory, create_new, is_for_group};
+pub use self::private::{OpenedFor, StateDirectory, check_directory, create_new};
 pub use self::redb::{NAME as GRANTS_FILE, RedbGrants};
 
 /// One user's consent to one client, and the state of its tokens; or a service token.

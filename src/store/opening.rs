@@ -1,14 +1,14 @@
 //! Opens the table at its place, and copies it from one place to another.
 
-use std::path::Path;
 use std::sync::Arc;
 
+use super::key_file::{self, KeyFile};
 use super::place::StorePlace;
 use super::private::{OpenedFor, StateDirectory};
 #[cfg(feature = "valkey")]
 use super::valkey::ValkeyGrants;
-use super::{Error, Grants, RedbGrants, key_file};
-use crate::base::random::Random;
+use super::{Error, Grants, RedbGrants};
+use crate::base::random::OsRandom;
 use crate::base::startup_error::StartupError;
 use crate::seal::Keyring;
 
@@ -72,22 +72,22 @@ impl StorePlace {
     }
 
     /// As [`key_file::rotate`]. Refused where others use the key as well: they could not open what is sealed with a new one.
-    pub fn rotate_key(
-        &self,
-        path: &Path,
-        keys: &Keyring,
-        table: &dyn Grants,
-        random: &dyn Random,
-    ) -> Result<usize, StartupError> {
-        if self.url.is_none() {
-            return key_file::rotate(path, keys, table, random);
-        }
-        Err(StartupError::new(
-            "other servers use it too, and could not open what a new key seals: add the new key at the end of every key \
-             file first (docs/replicas.md)",
-        ))
+    pub fn key_rotation(&self, file: &KeyFile, keys: Arc<Keyring>, table: Arc<dyn Grants>) -> KeyRotation {
+        let (path, is_shared) = (file.path.clone(), self.url.is_some());
+        Box::new(move || {
+            if !is_shared {
+                return key_file::rotate(&path, &keys, &*table, &OsRandom);
+            }
+            Err(StartupError::new(
+                "other servers use it too, and could not open what a new key seals: add the new key at the end of every key \
+                 file first (docs/replicas.md)",
+            ))
+        })
     }
 }
+
+/// Puts a new key before the others and, in a running server, into use. Returns the number of keys.
+pub type KeyRotation = Box<dyn Fn() -> Result<usize, StartupError> + Send + Sync>;
 
 #[cfg(feature = "valkey")]
 fn gone() -> StartupError {

@@ -286,11 +286,6 @@ pub(super) fn check_given(file: &File, path: &Path, state: &Path) -> Result<(), 
     check_owner(&found, us, path, std::fs::metadata(state).ok())
 }
 
-/// Whether the group of this file or directory may read or write it.
-pub fn is_for_group(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o070 != 0)
-}
-
 /// Fails unless the mode of this directory lets us create files in it.
 pub fn check_directory(path: &Path) -> io::Result<()> {
     let (found, user) = (std::fs::metadata(path)?, sys::effective_user());

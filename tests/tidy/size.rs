@@ -55,7 +55,6 @@ const SHARED_NAMES: &[&str] = &[
     "Operation",
     "Params",
     "Parts",
-    "Probe",
     "Program",
     "Refusal",
     "RequestId",

@@ -2,6 +2,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
 use super::*;
+use crate::base::capped;
 use crate::seal;
 use crate::store::fake::TestDirectory;
 use crate::store::{GRANTS_FILE, RedbGrants};
@@ -53,7 +54,7 @@ fn a_volume_that_its_group_may_use_is_opened() {
     for (directory, plain) in [(0o2770, 0o660), (0o750, 0o640)] {
         set_mode(test.path(), directory);
         set_mode(&file, plain);
-        assert!(is_for_group(test.path()) && is_for_group(&file));
+        assert!(capped::is_exposed(test.path(), 0o070) && capped::is_exposed(&file, 0o070));
         assert!(StateDirectory::existing(test.path(), OpenedFor::Server).unwrap().is_some());
         assert!(open_private(&file).unwrap().is_some());
     }
