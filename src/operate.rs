@@ -13,7 +13,7 @@ use crate::audit;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::startup_error::{Cause, StartupError};
 use crate::base::{capped, limits, log};
-use crate::config::{OperatorCommand, Probe, StateFiles};
+use crate::config::{OperatorCommand, StateFiles};
 use crate::operator::{self, ErrorAnswer, GrantSummary, Operation, Operator, Outcome};
 use crate::store::{self, OpenedFor, StateDirectory, StorePlace, StoreUrl, key_file};
 use crate::trust;
@@ -131,15 +131,15 @@ fn exchange(socket: &Path, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Checks whether a server is up: at its URL, or else over the operator's socket.
-pub fn health(probe: &Probe) -> Result<(), StartupError> {
-    let (place, status) = match &probe.url {
+pub fn health(socket: PathBuf, url: Option<String>) -> Result<(), StartupError> {
+    let (place, status) = match &url {
         Some(url) => (url.clone(), trust::status(&format!("{}/healthz", url.trim_end_matches('/')))),
-        None => (probe.socket.display().to_string(), status_over(probe.socket.clone(), limits::HEALTH)),
+        None => (socket.display().to_string(), status_over(socket, limits::HEALTH)),
     };
     match status {
         Ok(200) => Ok(()),
         Ok(status) => Err(StartupError::new(format!("{place} answers {status}"))),
-        Err(why) if probe.url.is_none() => Err(StartupError::new(format!(
+        Err(why) if url.is_none() => Err(StartupError::new(format!(
             "no server answers at {place}: {why}; if it is elsewhere, {OTHER_DIRECTORY}"
         ))),
         Err(why) => Err(StartupError::new(format!("no server answers at {place}: {why}"))),

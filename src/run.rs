@@ -80,9 +80,9 @@ fn perform(
         Invocation::Serve(config) => return serve(config, tools),
         Invocation::Check(config) => check(&config, tools)?,
         Invocation::Operate(command) => return Ok(operate(name, &command)?),
-        Invocation::Health(probe) => {
+        Invocation::Health { socket, url } => {
             // 1 if the server is not up, as container runtimes expect.
-            if let Err(error) = operate::health(&probe) {
+            if let Err(error) = operate::health(socket, url) {
                 report_errors(name, &[error]);
                 return Ok(ExitCode::FAILURE);
             }
@@ -172,9 +172,7 @@ fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<Sta
 fn wait_for_stop(next_signal: impl Fn() -> i32, server: &Server, config: &Config) {
     while next_signal() == libc::SIGHUP {
         audit::reopen();
-        server.reload_certificate();
-        server.reload_servers(config);
-        server.reload_access(config);
+        server.reload(config);
         match &config.file {
             Some(file) => reload_rules(server, config, file),
             None if config.bridge.file.is_some()
@@ -198,17 +196,12 @@ fn reload_rules(server: &Server, config: &Config, file: &Path) {
     let new = match config::from_process(config.program) {
         Ok(Invocation::Serve(new)) => new,
         // Cannot happen: the running server's command line is one that serves.
-        Ok(Invocation::Check(_) | Invocation::Health(_) | Invocation::Operate(_) | Invocation::Print(_)) => {
+        Ok(
+            Invocation::Check(_) | Invocation::Health { .. } | Invocation::Operate(_) | Invocation::Print(_),
+        ) => {
             return;
         }
-        Err(errors) => {
-            let hint = "correct that and send SIGHUP again; nothing was changed";
-            for error in errors {
-                let fields = [log::Field::Error(&error.to_string()), log::Field::Hint(hint)];
-                log::error("config.not_reloaded", &fields);
-            }
-            return;
-        }
+        Err(errors) => return serve::log_mistakes("config.not_reloaded", &errors),
     };
     if server.change_rules(&new) {
         audit::info("rules.changed", &[log::Field::Path(&file.display().to_string())]);

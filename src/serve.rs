@@ -16,6 +16,7 @@ mod reload;
 use self::counted::Counted;
 pub use self::prepare::{MakeBackend, State, prepare};
 use self::prepare::{NamedBackend, Outside, Prepared};
+pub use self::reload::log_mistakes;
 use crate::app::{App, AppParts, McpServer};
 use crate::audit;
 use crate::base::access::ServerAccess;
@@ -238,13 +239,6 @@ impl Server {
     /// Name and URL of each server, if there are several.
     pub fn named_servers(&self) -> Vec<(String, Arc<str>)> {
         self.app.named_servers()
-    }
-
-    /// Reloads the certificate.
-    pub fn reload_certificate(&self) {
-        if let Some(tls) = &self.tls {
-            tls.reload();
-        }
     }
 
     /// Replaces the admission rules and the list of denied clients by those of `config`. Returns whether they changed.

@@ -1,5 +1,6 @@
 //! The person about whom `check` is asked with `--as` and `--member`.
 
+use super::commands::CommandLine;
 use crate::base::access::AllowRule;
 use crate::base::membership::Group;
 use crate::base::startup_error::StartupError;
@@ -14,29 +15,30 @@ pub struct AskedPerson {
 }
 
 impl AskedPerson {
-    /// Takes the value of `--as`, or of `--member`.
-    pub(super) fn take(&mut self, flag: &str, value: &str) -> Result<(), &'static str> {
-        match (flag, AllowRule::try_from(value.to_owned())) {
-            ("--as", _) if self.who.is_some() => {
-                return Err("it is given twice: ask about one person at a time");
-            }
-            ("--as", Ok(who @ (AllowRule::User(_) | AllowRule::Id(_) | AllowRule::Token(_)))) => {
-                self.who = Some(who);
-            }
-            ("--as", _) => {
-                return Err("write one person: user:LOGIN (user:alice, not alice), id:NUMBER or token:NAME");
-            }
-            (_, Ok(AllowRule::Group(group))) => self.groups.push(group),
-            (_, _) => return Err("write a group: org:ORG or team:ORG/SLUG; repeat --member for more"),
+    /// The person of `--as`, with the groups of `--member`.
+    pub(super) fn of(line: &CommandLine) -> Result<AskedPerson, StartupError> {
+        let (mut people, groups) = (line.values("--as", person)?, line.values("--member", group)?);
+        let who = people.pop();
+        if !people.is_empty() {
+            let why = "it is given twice: ask about one person at a time";
+            return Err(StartupError::unusable("--as", why));
         }
-        Ok(())
+        if who.is_none() && !groups.is_empty() {
+            return Err(StartupError::unusable("--member", "say who is a member with --as"));
+        }
+        Ok(AskedPerson { who, groups })
     }
+}
 
-    /// Checks that the groups are somebody's.
-    pub(super) fn check(&self) -> Result<(), StartupError> {
-        if self.who.is_some() || self.groups.is_empty() {
-            return Ok(());
-        }
-        Err(StartupError::unusable("--member", "say who is a member with --as"))
+fn person(text: &str) -> Result<AllowRule, &'static str> {
+    let rule = AllowRule::try_from(text.to_owned()).ok();
+    rule.filter(|rule| matches!(rule, AllowRule::User(_) | AllowRule::Id(_) | AllowRule::Token(_)))
+        .ok_or("write one person: user:LOGIN (user:alice, not alice), id:NUMBER or token:NAME")
+}
+
+fn group(text: &str) -> Result<Group, &'static str> {
+    match AllowRule::parse(text) {
+        Ok(AllowRule::Group(group)) => Ok(group),
+        Ok(_) | Err(_) => Err("write a group: org:ORG or team:ORG/SLUG; repeat --member for more"),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::asked_person::AskedPerson;
 use super::options::{self, ConfigOption, Reads};
 use super::sources::Given;
 use super::values;
@@ -10,7 +9,6 @@ use crate::base::identity::{ClientFingerprint, GrantId, Subject, TokenName, User
 use crate::base::network::Network;
 use crate::base::startup_error::StartupError;
 use crate::base::{limits, log};
-use crate::bridge::BridgeOptions;
 use crate::oauth::TokenOrder;
 use crate::operator::{Operation, Selection};
 use crate::store::StorePlace;
@@ -25,15 +23,6 @@ pub struct OperatorCommand {
     pub file: Option<PathBuf>,
     /// How the outcome is printed.
     pub format: log::Format,
-}
-
-/// Where `health` asks.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// The operator's socket.
-    pub socket: PathBuf,
-    /// The server's URL, asked instead of the socket.
-    pub url: Option<String>,
 }
 
 /// The files of a server that the operator's commands work on.
@@ -73,22 +62,14 @@ pub(super) struct Command {
 /// A parsed command line.
 pub(super) struct CommandLine {
     pub(super) command: &'static Command,
-    pub(super) flags: Vec<Given>,
+    /// The options of the table.
+    pub(super) options: Vec<Given>,
+    /// The flags that only some commands have, each with its value; empty for one that takes none.
+    flags: Vec<(String, String)>,
     /// Its arguments that are no flags.
     pub(super) arguments: Vec<String>,
-    /// The selection by the flags of `grants revoke`.
-    selections: Vec<Selection>,
-    /// The order by the flags of `tokens add`.
-    servers: Vec<String>,
-    days: u16,
-    addresses: Vec<Network>,
-    pub(super) format: log::Format,
-    pub(super) url: Option<String>,
-    /// From where and to where `store copy` copies.
-    places: [Option<String>; 2],
-    pub(super) asked_person: AskedPerson,
-    /// The program to be served, with its variables.
-    pub(super) bridge: BridgeOptions,
+    /// The program to be served, with its arguments.
+    pub(super) program: Vec<String>,
 }
 
 /// How a program to be served is written.
@@ -176,6 +157,14 @@ impl Command {
         })
     }
 
+    /// Whether a flag of its own takes a value, or `None` if its usage shows no such flag.
+    fn takes_value(&self, flag: &str) -> Option<bool> {
+        let usage = self.usage("");
+        let mut words = usage.split([' ', '[', ']', '(', ')', '|']).filter(|word| !word.is_empty());
+        words.find(|word| *word == flag)?;
+        Some(words.next().is_some_and(|next| !next.starts_with('-')))
+    }
+
     /// Which options it reads.
     pub(super) fn reads(&self) -> Reads {
         match self.action {
@@ -220,26 +209,14 @@ fn find(line: &[String]) -> Result<&'static Command, StartupError> {
 /// Splits a command line.
 pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
     let command = find(&line)?;
-    let mut parsed = CommandLine {
-        command,
-        flags: Vec::new(),
-        arguments: Vec::new(),
-        selections: Vec::new(),
-        servers: Vec::new(),
-        days: limits::service_token::DAYS.0,
-        addresses: Vec::new(),
-        format: log::Format::Human,
-        url: None,
-        places: [None, None],
-        asked_person: AskedPerson::default(),
-        bridge: BridgeOptions::default(),
-    };
+    let (options, flags, arguments, program) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut parsed = CommandLine { command, options, flags, arguments, program };
     let mut args = line.into_iter().skip(command.words.len());
     while let Some(arg) = args.next() {
         if arg == "--" && command.is_bridged() {
-            parsed.bridge.command = args.collect();
+            parsed.program = args.collect();
             let missing = || StartupError::unusable("--", "write the program to be served behind it");
-            parsed.bridge.command.first().ok_or_else(missing)?;
+            parsed.program.first().ok_or_else(missing)?;
             break;
         }
         // A grant's ID is base64url and may begin with a hyphen. No flag looks like one.
@@ -256,11 +233,10 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
         };
         parsed.take_flag(flag, attached, &mut args)?;
     }
-    if parsed.bridge.command.is_empty() && !parsed.bridge.env.is_empty() {
+    if parsed.program.is_empty() && parsed.has("--env") {
         let why = "it is a variable of a program to be served: write the program at the end, behind --";
         return Err(StartupError::unusable("--env", why));
     }
-    parsed.asked_person.check()?;
     Ok(parsed)
 }
 
@@ -277,43 +253,44 @@ impl CommandLine {
             let value = attached.or_else(|| rest.next()).filter(|value| !value.is_empty());
             value.ok_or_else(|| StartupError::new(format!("{flag} needs a value")))
         };
-        let unusable = |why| StartupError::unusable(flag, why);
-        match (self.command.words, flag) {
-            (["grants", "revoke"], "--user") => self.selections.push(user(&value()?).map_err(unusable)?),
-            (["grants", "revoke"], "--client") => self.selections.push(client(&value()?).map_err(unusable)?),
-            (["grants", "revoke"], "--all") if is_bare => self.selections.push(Selection::All),
-            (["grants", "revoke"], "--all") => return Err(unusable("it takes no value")),
-            (["tokens", "add"], "--server") => self.servers.extend(value()?.split(',').map(str::to_owned)),
-            (["tokens", "add"], "--days") => {
-                self.days = value()?.parse().map_err(|_| unusable("write a number of days, like 90"))?;
-            }
-            (["tokens", "add"], "--address") => {
-                for network in value()?.split(',') {
-                    self.addresses.push(Network::parse(network).map_err(unusable)?);
-                }
-            }
-            (_, "--env") if self.command.is_bridged() => self.bridge.env.push(value()?),
-            (_, "--header") if self.command.is_bridged() => self.bridge.headers.push(value()?),
-            (["check"], "--start") if is_bare => self.bridge.are_tried = true,
-            (["store", "copy"], "--from") => {
-                self.places[0] = Some(values::place(value()?).map_err(unusable)?)
-            }
-            (["store", "copy"], "--to") => self.places[1] = Some(values::place(value()?).map_err(unusable)?),
-            (["check"], "--as" | "--member") => self.asked_person.take(flag, &value()?).map_err(unusable)?,
-            (["health"], "--url") => self.url = Some(values::url(value()?).map_err(unusable)?),
-            (_, "--json") if is_bare && matches!(self.command.action, Action::Operate(_)) => {
-                self.format = log::Format::Json;
-            }
-            _ => self.add_option(options::of_flag(flag, self.command.reads())?, value()?)?,
+        match options::of_flag(flag, self.command.reads()) {
+            Ok(option) => return self.add_option(option, value()?),
+            Err(unknown) => match self.command.takes_value(flag) {
+                None => return Err(unknown),
+                Some(true) => self.flags.push((flag.to_owned(), value()?)),
+                Some(false) if is_bare => self.flags.push((flag.to_owned(), String::new())),
+                Some(false) => return Err(StartupError::unusable(flag, "it takes no value")),
+            },
         }
         Ok(())
     }
 
+    /// The values of a flag, in their order.
+    pub(super) fn texts<'l>(&'l self, flag: &'l str) -> impl Iterator<Item = &'l str> {
+        self.flags.iter().filter(move |(name, _)| name == flag).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn has(&self, flag: &str) -> bool {
+        self.texts(flag).next().is_some()
+    }
+
+    /// The values of a flag, each read by `read`, which says what is wrong with it.
+    pub(super) fn values<T>(
+        &self,
+        flag: &str,
+        read: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Result<Vec<T>, StartupError> {
+        self.texts(flag).map(|text| read(text).map_err(|why| StartupError::unusable(flag, why))).collect()
+    }
+
     fn add_option(&mut self, option: &'static ConfigOption, value: String) -> Result<(), StartupError> {
-        match self.flags.iter_mut().find(|earlier| earlier.option.env == option.env) {
+        match self.options.iter_mut().find(|earlier| earlier.option.env == option.env) {
             Some(earlier) if option.is_list() => earlier.value = format!("{},{value}", earlier.value),
             Some(_) => return Err(StartupError::new(format!("{} is given twice", option.flag()))),
-            None => self.flags.push(Given::flag(option, value)),
+            None => {
+                let (place, name) = ("the command line".to_owned(), option.flag());
+                self.options.push(Given { option, value, place, name });
+            }
         }
         Ok(())
     }
@@ -321,9 +298,10 @@ impl CommandLine {
 
 fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
     let unusable = |why| StartupError::unusable("grants revoke", why);
-    let ids: Vec<Selection> =
-        line.arguments.iter().map(|id| grant(id).map_err(unusable)).collect::<Result<_, _>>()?;
-    match [ids.as_slice(), &line.selections].concat().as_slice() {
+    let ids = line.arguments.iter().map(|id| grant(id).map_err(unusable)).collect::<Result<_, _>>()?;
+    let (users, clients) = (line.values("--user", user)?, line.values("--client", client)?);
+    let all = line.values("--all", |_| Ok(Selection::All))?;
+    match [ids, users, clients, all].concat().as_slice() {
         [selection] => Ok(Operation::Revoke(selection.clone())),
         [] => Err(unusable("say what is to end: an ID, or --user, --client or --all")),
         [..] => Err(unusable("say one thing: an ID, or --user, --client or --all")),
@@ -331,8 +309,14 @@ fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
 }
 
 fn add_token(line: &CommandLine) -> Result<Operation, StartupError> {
-    let (servers, addresses) = (line.servers.clone(), line.addresses.clone());
-    Ok(Operation::AddToken(TokenOrder { name: token_name(line)?, servers, days: line.days, addresses }))
+    let networks = |text: &str| text.split(',').map(Network::parse).collect::<Result<Vec<_>, _>>();
+    let days = line.values("--days", |text| text.parse().map_err(|_| "write a number of days, like 90"))?;
+    Ok(Operation::AddToken(TokenOrder {
+        name: token_name(line)?,
+        servers: line.texts("--server").flat_map(|names| names.split(',')).map(str::to_owned).collect(),
+        days: days.last().copied().unwrap_or(limits::service_token::DAYS.0),
+        addresses: line.values("--address", networks)?.concat(),
+    }))
 }
 
 fn revoke_token(line: &CommandLine) -> Result<Operation, StartupError> {
@@ -385,9 +369,10 @@ fn back_up(line: &CommandLine) -> Result<Operation, StartupError> {
 }
 
 fn copy_store(line: &CommandLine) -> Result<Operation, StartupError> {
-    match &line.places {
-        [Some(from), Some(to)] if from != to && line.arguments.is_empty() => {
-            Ok(Operation::CopyStore { from: from.clone(), to: to.clone() })
+    let places = (line.values("--from", values::place)?.pop(), line.values("--to", values::place)?.pop());
+    match places {
+        (Some(from), Some(to)) if from != to && line.arguments.is_empty() => {
+            Ok(Operation::CopyStore { from, to })
         }
         _ => Err(StartupError::unusable(
             "store copy",

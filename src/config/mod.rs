@@ -38,7 +38,7 @@ mod values;
 pub use self::asked_person::AskedPerson;
 pub use self::client_secret::ClientSecret;
 pub use self::clients::ClientSettings;
-pub use self::commands::{OperatorCommand, Probe, StateFiles};
+pub use self::commands::{OperatorCommand, StateFiles};
 pub use self::sources::{Environment, Warning};
 pub use self::values::Listen;
 use commands::{Action, CommandLine};
@@ -55,8 +55,8 @@ pub enum Invocation {
     Check(Config),
     /// Look after the grants or the key.
     Operate(OperatorCommand),
-    /// Ask whether a server is up.
-    Health(Probe),
+    /// Ask whether a server is up, at its URL if there is one, else over the operator's socket.
+    Health { socket: PathBuf, url: Option<String> },
     /// Print this help or version.
     Print(String),
 }
@@ -181,21 +181,24 @@ impl Config {
             return Ok(Invocation::Print(text));
         }
         let mut line = commands::parse(line).map_err(|error| vec![error])?;
-        let reads = line.command.reads();
-        let (given, warnings) = sources::read(std::mem::take(&mut line.flags), env)?;
+        let (reads, asked_person) = (line.command.reads(), AskedPerson::of(&line)?);
+        let (given, warnings) = sources::read(std::mem::take(&mut line.options), env)?;
         let mut config = Config {
             program,
             warnings,
             given: given.iter().map(|each| (each.option.env, sha256(each.value.as_bytes()))).collect(),
             passed_sockets: passed_sockets(env),
             state_dir: default_state_dir(program, env).unwrap_or_default(),
-            bridge: std::mem::take(&mut line.bridge),
-            asked_person: std::mem::take(&mut line.asked_person),
+            asked_person,
             ..Config::default()
         };
         if reads == Reads::Demo {
             config.take_demo_defaults();
         }
+        config.bridge.command = std::mem::take(&mut line.program);
+        config.bridge.env = line.texts("--env").map(str::to_owned).collect();
+        config.bridge.headers = line.texts("--header").map(str::to_owned).collect();
+        config.bridge.are_tried = line.has("--start");
         config.bridge.take_variables(env);
         let (mut errors, mut unusable) = (Vec::new(), Vec::new());
         for each in given.iter().filter(|each| each.option.is_read(reads)) {
@@ -231,12 +234,16 @@ impl Config {
             Action::Serve | Action::Demo => Invocation::Serve(self),
             Action::Check => Invocation::Check(self),
             Action::Help => Invocation::Print(help::all(self.program.name)),
-            Action::Health => Invocation::Health(Probe { socket: self.state_files().socket, url: line.url }),
+            Action::Health => {
+                let url = line.values("--url", values::url)?.pop();
+                Invocation::Health { socket: self.state_files().socket, url }
+            }
             Action::Operate(operation) => {
                 let operation = operation(&line)?;
                 let file =
                     (operation == Operation::BackUp).then(|| line.arguments.first().map(PathBuf::from));
-                let (files, format) = (self.state_files(), line.format);
+                let files = self.state_files();
+                let format = if line.has("--json") { log::Format::Json } else { log::Format::Human };
                 Invocation::Operate(OperatorCommand { operation, files, file: file.flatten(), format })
             }
         })

@@ -22,9 +22,9 @@ pub(super) struct Given {
     pub(super) option: &'static ConfigOption,
     pub(super) value: String,
     /// Where it was given, for messages.
-    place: String,
+    pub(super) place: String,
     /// The option's name there.
-    name: String,
+    pub(super) name: String,
 }
 
 /// Something that the operator may not have meant, and no reason not to start.
@@ -37,19 +37,6 @@ pub struct Warning {
 }
 
 impl Given {
-    pub(super) fn flag(option: &'static ConfigOption, value: String) -> Given {
-        Given { option, value, place: "the command line".to_owned(), name: option.flag() }
-    }
-
-    fn variable(option: &'static ConfigOption, value: String) -> Given {
-        Given { option, value, place: "the environment".to_owned(), name: option.env.to_owned() }
-    }
-
-    fn line(option: &'static ConfigOption, value: String, place: String) -> Given {
-        let name = format!("{place}: {}", option.env);
-        Given { option, value, place, name }
-    }
-
     /// Writes the value into the configuration.
     pub(super) fn apply(&self, config: &mut Config) -> Result<(), StartupError> {
         (self.option.apply)(config, &self.value).map_err(|why| match self.wrong_entry() {
@@ -71,8 +58,8 @@ pub(super) fn read(
     env: &Environment,
 ) -> Result<(Vec<Given>, Vec<Warning>), Vec<StartupError>> {
     let variables = OPTIONS.iter().filter_map(|option| {
-        let value = env.get(option.env).filter(|value| !value.is_empty())?;
-        Some(Given::variable(option, value.clone()))
+        let value = env.get(option.env).filter(|value| !value.is_empty())?.clone();
+        Some(Given { option, value, place: "the environment".to_owned(), name: option.env.to_owned() })
     });
     let named: Vec<Given> = variables.chain(flags).collect();
     let path = named.iter().rev().find(|each| each.option.env == options::CONFIG).map(|each| &each.value);
@@ -139,7 +126,10 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Given>, Vec<StartupError>> {
                 errors.push(StartupError::unusable(place, format!("{} is given twice", option.env)));
             }
             Ok((_, "")) => {}
-            Ok((option, value)) => given.push(Given::line(option, value.to_owned(), place)),
+            Ok((option, value)) => {
+                let name = format!("{place}: {}", option.env);
+                given.push(Given { option, value: value.to_owned(), place, name });
+            }
             Err(why) => errors.push(StartupError::unusable(place, why)),
         }
     }

@@ -120,14 +120,14 @@ pub(super) fn allow_rules(text: &str) -> Result<Vec<AllowRule>, &'static str> {
 }
 
 /// Where `health` asks.
-pub(super) fn url(text: String) -> Result<String, &'static str> {
+pub(super) fn url(text: &str) -> Result<String, &'static str> {
     let known = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
-    if known { Ok(text) } else { Err("write the server's URL, like http://127.0.0.1:3001") }
+    if known { Ok(text.to_owned()) } else { Err("write the server's URL, like http://127.0.0.1:3001") }
 }
 
 /// The URL of a store.
-pub(super) fn place(text: String) -> Result<String, &'static str> {
-    StoreUrl::parse(&text).map(|_| text)
+pub(super) fn place(text: &str) -> Result<String, &'static str> {
+    StoreUrl::parse(text).map(|_| text.to_owned())
 }
 
 /// A comma list of origins, as browsers write them.

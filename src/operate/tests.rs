@@ -179,8 +179,7 @@ fn a_health_check_of_a_hung_server_ends() {
         let error = status_over(socket.clone(), Duration::from_millis(50)).unwrap_err();
         assert_eq!(error, "no answer in time");
     }
-    let probe = Probe { socket: test.path().join("elsewhere.sock"), url: None };
-    let error = health(&probe).unwrap_err().to_string();
+    let error = health(test.path().join("elsewhere.sock"), None).unwrap_err().to_string();
     assert!(error.contains("elsewhere.sock: No such file") && error.contains("--state-dir"), "{error}");
 }
 

@@ -9,8 +9,15 @@ use crate::bridge::ServerChanges;
 use crate::config::Config;
 
 impl Server {
+    /// Reads the certificate, the servers file and the access rules again, where there are any.
+    pub fn reload(&self, config: &Config) {
+        self.tls.iter().for_each(|tls| tls.reload());
+        self.reload_servers(config);
+        self.reload_access(config);
+    }
+
     /// Reads the servers file again, if there is one, and serves what it says now; a file with mistakes changes nothing.
-    pub fn reload_servers(&self, config: &Config) {
+    fn reload_servers(&self, config: &Config) {
         let (Some(bridges), Some(file)) = (&self.bridges, &config.bridge.file) else { return };
         match bridges.reread(config.bridge_setup()) {
             Ok(ServerChanges { added, changed, removed }) => {
@@ -33,7 +40,7 @@ impl Server {
     }
 
     /// Reads the file of `MCP_ACCESS` again, if there is one; a file with mistakes changes nothing.
-    pub fn reload_access(&self, config: &Config) {
+    fn reload_access(&self, config: &Config) {
         let Some(file) = &config.access else { return };
         let rules = config.access_rules();
         let rules = rules.inspect_err(|mistakes| log_mistakes("access.not_reloaded", mistakes));
@@ -43,7 +50,8 @@ impl Server {
     }
 }
 
-fn log_mistakes(event: &'static str, mistakes: &[StartupError]) {
+/// Logs the mistakes for which a file is not used.
+pub fn log_mistakes(event: &'static str, mistakes: &[StartupError]) {
     let hint = log::Field::Hint("correct that and send SIGHUP again; nothing was changed");
     for mistake in mistakes {
         log::error(event, &[log::Field::Error(&mistake.to_string()), hint]);

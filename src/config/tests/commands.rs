@@ -86,15 +86,15 @@ fn maintenance_commands_are_parsed() {
     }
     assert_eq!(command(&["backup", "/a=b"]).file, Some(PathBuf::from("/a=b")));
     let probe = |args: &[&str]| match parse(args, &[("MCP_STATE_DIR", "/state")]) {
-        Ok(Invocation::Health(probe)) => probe,
+        Ok(Invocation::Health { socket, url }) => (socket, url),
         other => panic!("{args:?}: {other:?}"),
     };
     let socket = PathBuf::from("/state/operator.sock");
-    assert_eq!(probe(&["health"]), Probe { socket: socket.clone(), url: None });
+    assert_eq!(probe(&["health"]), (socket.clone(), None));
     let url = "http://10.0.0.7:3001/".to_owned();
-    assert_eq!(probe(&["health", "--url", &url]), Probe { socket, url: Some(url.clone()) });
+    assert_eq!(probe(&["health", "--url", &url]), (socket, Some(url.clone())));
     let elsewhere = probe(&["health", "--operator-socket=/run/mcp/o.sock"]);
-    assert_eq!(elsewhere.socket, PathBuf::from("/run/mcp/o.sock"));
+    assert_eq!(elsewhere.0, PathBuf::from("/run/mcp/o.sock"));
     refused(&["health", "--url", "10.0.0.7"], &[], "--url: write the server's URL");
     refused(&["health", "--json"], &[], "no option \"--json\"");
     refused(&["status", "--operator-socket", "o.sock"], &[], "write an absolute path");

@@ -47,10 +47,10 @@ fn the_image_has_a_health_check() {
     let check = image.lines().find(|line| line.starts_with("HEALTHCHECK ")).unwrap();
     let command: Vec<String> = serde_json::from_str(check.split_once(" CMD ").unwrap().1).unwrap();
     let words: Vec<&str> = command.iter().skip(1).map(String::as_str).collect();
-    let Ok(Invocation::Health(probe)) = parse(&words, &[("MCP_STATE_DIR", "/state")]) else {
+    let Ok(Invocation::Health { socket, url }) = parse(&words, &[("MCP_STATE_DIR", "/state")]) else {
         panic!("{words:?}")
     };
-    assert_eq!(probe, Probe { socket: "/state/operator.sock".into(), url: None });
+    assert_eq!((socket, url), ("/state/operator.sock".into(), None));
 }
 
 /// The configuration in the manifest is one, its paths are mounted, and its probes are the server's.
