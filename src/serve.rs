@@ -195,12 +195,10 @@ impl Server {
                 metrics: Arc::clone(&numbers) as Arc<dyn Handler>,
             }),
         });
-        let operators = doors::open_operator(&files.socket, door(Arc::new(operator), None));
-        let mut operators: Vec<Door> = operators.into_iter().collect();
-        let has_socket = !operators.is_empty();
-        if let Some(address) = config.metrics_listen {
-            operators.push(doors::open_metrics(address, numbers, &pool)?);
-        }
+        let socket = doors::open_operator(&files.socket, door(Arc::new(operator), None));
+        let has_socket = socket.is_some();
+        let metrics = config.metrics_listen.map(|address| doors::open_metrics(address, numbers, &pool));
+        let operators = socket.into_iter().chain(metrics.transpose()?).collect();
         let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(no_threads)?;
         let (socket, url) = (files.socket.display().to_string(), public_url.to_string());
         let mut fields = vec![log::Field::Url(&url), log::Field::Version(config.program.version)];

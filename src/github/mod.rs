@@ -15,15 +15,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// The private parsers, only for tests/fuzz.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
-pub mod fuzzing {
-    /// The token in an answer of the token endpoint.
-    pub fn token(body: &[u8]) -> Option<crate::base::secret::Secret<String>> {
-        super::answer::token(body).ok().map(|token| token.access)
-    }
-}
+#[path = "../../tests/lab/github.rs"]
+pub mod fuzzing;
 
 pub use self::answer::Profile;
 use self::client::{Answer, Client};

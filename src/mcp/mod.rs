@@ -197,6 +197,7 @@ use crate::http::{Blocking, Method, Request, Responder, Response};
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]
+#[path = "../../tests/lab/mcp.rs"]
 pub mod fuzzing;
 
 pub(crate) use self::access::ListEntry;

@@ -35,19 +35,9 @@ pub fn print(operation: &Operation, outcome: &Outcome, format: Format) -> String
 
 /// Whether the command names or asks about something that does not exist. `--all` always matches.
 pub fn missed(operation: &Operation, outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Revoked(ids) => ids.is_empty() && *operation != Operation::Revoke(Selection::All),
-        Outcome::Status { server, .. } => server.is_none(),
-        Outcome::Forgotten { removed } => *removed == 0,
-        Outcome::Grants(_)
-        | Outcome::Tokens(_)
-        | Outcome::TokenAdded(_)
-        | Outcome::Rotated { .. }
-        | Outcome::BackedUp
-        | Outcome::Copied { .. }
-        | Outcome::Servers(_)
-        | Outcome::Restarted { .. } => false,
-    }
+    let nothing_ended = matches!(outcome, Outcome::Revoked(ids) if ids.is_empty());
+    (nothing_ended && *operation != Operation::Revoke(Selection::All))
+        || matches!(outcome, Outcome::Status { server: None, .. } | Outcome::Forgotten { removed: 0 })
 }
 
 fn text(operation: &Operation, outcome: &Outcome) -> String {

@@ -1,4 +1,4 @@
-//! The private parsers, only for tests/fuzz.
+//! The private parsers of `mcp`, for tests/fuzz.
 
 use std::borrow::Cow;
 
