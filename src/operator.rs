@@ -35,7 +35,9 @@ pub const PATH: &str = "/operation";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
+    /// List the grants that are not over.
     ListGrants,
+    /// List those of service tokens.
     ListTokens,
     /// Make a service token.
     AddToken(TokenOrder),
@@ -43,23 +45,18 @@ pub enum Operation {
     Revoke(Selection),
     /// Seal with a new key from now on; the older ones still open.
     RotateKey,
+    /// Count the grants, and what a running server has open.
     Status,
     /// Copy the table to a file in the state directory.
     BackUp,
     /// Copy every grant from one place to another, while no server runs. Each is a URL, or `redb` for the file.
-    CopyStore {
-        from: String,
-        to: String,
-    },
+    CopyStore { from: String, to: String },
     /// List the MCP servers behind this one.
     ListServers,
     /// End the running instances of this server. The next call starts it again.
     RestartServer(String),
     /// Remove the home directories that are kept for this server, or those of one person or service token there.
-    ForgetServer {
-        server: String,
-        subject: Option<Subject>,
-    },
+    ForgetServer { server: String, subject: Option<Subject> },
 }
 
 /// The result of an [`Operation`].
@@ -70,34 +67,24 @@ pub enum Outcome {
     Grants(Vec<GrantSummary>),
     /// Those of service tokens, by name.
     Tokens(Vec<GrantSummary>),
+    /// The service token, shown this once.
     TokenAdded(AddedToken),
     /// The grants that have ended.
     Revoked(Vec<GrantId>),
-    Rotated {
-        /// The number of keys in the key file.
-        keys: usize,
-    },
-    Status {
-        /// Grants that are not over.
-        grants: usize,
-        /// The server, if one runs.
-        server: Option<Running>,
-    },
+    /// The number of keys in the key file.
+    Rotated { keys: usize },
+    /// The number of grants that are not over, and the server, if one runs.
+    Status { grants: usize, server: Option<Running> },
     /// The table was copied to [`COPY`] in the state directory, from where the command takes it.
     BackedUp,
     /// How many grants were copied to another place.
-    Copied {
-        grants: usize,
-    },
+    Copied { grants: usize },
+    /// The MCP servers behind this one.
     Servers(Vec<ServerSummary>),
     /// How many programs or sessions were ended.
-    Restarted {
-        ended: usize,
-    },
+    Restarted { ended: usize },
     /// How many persons' directories were removed.
-    Forgotten {
-        removed: usize,
-    },
+    Forgotten { removed: usize },
 }
 
 /// A running server.
