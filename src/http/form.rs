@@ -1,5 +1,7 @@
 //! `application/x-www-form-urlencoded`, in queries and bodies, read strictly (O8).
 
+use percent_encoding::percent_decode;
+
 use crate::base::limits;
 
 /// A `%` that two hexadecimal digits do not follow, bytes that are not UTF-8, or more parameters than any form has.
@@ -62,22 +64,13 @@ impl Form {
 
 /// Decodes one name or value: `+` is a space, `%XX` a byte, the result UTF-8.
 pub(crate) fn decode(bytes: &[u8]) -> Result<String, BadForm> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.iter();
-    while let Some(&byte) = rest.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || {
-                    rest.next().and_then(|&b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok())
-                };
-                let (Some(high), Some(low)) = (digit(), digit()) else { return Err(BadForm) };
-                high << 4 | low
-            }
-            other => other,
-        });
+    // `percent_decode` keeps a `%` without two digits as it is.
+    let is_escape = |rest: &[u8]| rest.get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    if !bytes.split(|&b| b == b'%').skip(1).all(is_escape) {
+        return Err(BadForm);
     }
-    String::from_utf8(out).map_err(|_| BadForm)
+    let spaced: Vec<u8> = bytes.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+    String::from_utf8(percent_decode(&spaced).collect()).map_err(|_| BadForm)
 }
 
 #[cfg(test)]

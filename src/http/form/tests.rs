@@ -17,7 +17,7 @@ fn values_are_decoded_once() {
 /// O8: what no browser sends is an error, not a guess.
 #[test]
 fn bad_escapes_and_bytes_are_errors() {
-    for bad in ["a=%", "a=%4", "a=%zz", "%g0=1"] {
+    for bad in ["a=%", "a=%4", "a=%zz", "%g0=1", "a=%%41", "a=%4+"] {
         assert_eq!(Form::parse(bad.as_bytes()), Err(BadForm), "{bad}");
     }
     assert_eq!(Form::parse(b"a=%ff"), Err(BadForm));
