@@ -31,16 +31,11 @@ impl Network {
         if first.to_canonical() != first {
             return Err("write IPv4 addresses without ::ffff: before them");
         }
-        let bits = bits_of(first);
-        let zeros_at_end = match first {
-            IpAddr::V4(first) => first.to_bits().trailing_zeros(),
-            IpAddr::V6(first) => first.to_bits().trailing_zeros(),
-        };
+        let (bits, length) = bits_of(first);
         let digits =
             |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let prefix: u32 = prefix.map_or(Some(bits), digits).ok_or(FORMS)?;
-        let free_bits = bits.checked_sub(prefix).ok_or(FORMS)?;
-        if zeros_at_end < free_bits {
+        let prefix: u32 = prefix.map_or(Some(length), digits).filter(|&bits| bits <= length).ok_or(FORMS)?;
+        if bits.checked_shl(prefix).unwrap_or_default() != 0 {
             return Err("the address of a network ends in zeros, like 10.0.0.0/8");
         }
         Ok(Network { first, prefix })
@@ -48,12 +43,9 @@ impl Network {
 
     /// Whether the address is in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let shared_bits = match (self.first, address.to_canonical()) {
-            (IpAddr::V4(first), IpAddr::V4(address)) => (first.to_bits() ^ address.to_bits()).leading_zeros(),
-            (IpAddr::V6(first), IpAddr::V6(address)) => (first.to_bits() ^ address.to_bits()).leading_zeros(),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-        };
-        shared_bits >= self.prefix
+        let (first, length) = bits_of(self.first);
+        let (address, length_of_address) = bits_of(address.to_canonical());
+        length == length_of_address && (first ^ address).leading_zeros() >= self.prefix
     }
 
     /// Whether it is a whole address family.
@@ -66,7 +58,7 @@ impl fmt::Display for Network {
     /// `10.0.0.0/8`, or the one address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Network { first, prefix } = self;
-        if *prefix == bits_of(*first) { write!(f, "{first}") } else { write!(f, "{first}/{prefix}") }
+        if *prefix == bits_of(*first).1 { write!(f, "{first}") } else { write!(f, "{first}/{prefix}") }
     }
 }
 
@@ -84,8 +76,12 @@ impl TryFrom<String> for Network {
     }
 }
 
-fn bits_of(address: IpAddr) -> u32 {
-    if address.is_ipv4() { u32::BITS } else { u128::BITS }
+/// The bits of an address, the first one leftmost, and their number. The others are zero.
+fn bits_of(address: IpAddr) -> (u128, u32) {
+    match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()) << (u128::BITS - u32::BITS), u32::BITS),
+        IpAddr::V6(address) => (address.to_bits(), u128::BITS),
+    }
 }
 
 #[cfg(test)]
