@@ -18,7 +18,7 @@ use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, Provi
 use super::resource::{ProtectedResource, Resources, see_other};
 use super::sealer::Sealer;
 use super::spent_logins::SpentLogins;
-use super::upstream::{TokenUse, Upstreams};
+use super::upstream::{KeptToken, Upstreams};
 use crate::audit;
 use crate::base::identity::{GrantId, Subject, UserId};
 use crate::base::membership::Memberships;
@@ -160,9 +160,9 @@ impl CallbackEndpoint {
     ) -> Result<Response, LoginError> {
         // One set of rules decides who is admitted and whether the token is kept.
         let rules = self.grants.rules();
-        let token_use = resource.token_use(&rules);
-        let keeps_token = token_use != TokenUse::Discarded;
-        let kept = keeps_token.then(|| (token.clone(), token_use));
+        let keeps_token = resource.keeps_token(&rules);
+        let kept = || KeptToken { token: token.clone(), is_for_tools: resource.tools_call_github };
+        let kept = keeps_token.then(kept);
         let admitted = match check_handed_token(resource, request, &token, &rules) {
             Ok(()) => self.admit((resource, request, browser), &token.access, kept, &rules),
             Err(problem) => Err(LoginError::Other(problem)),
@@ -185,7 +185,7 @@ impl CallbackEndpoint {
         &self,
         (resource, request, browser): (&ProtectedResource, &AuthorizationRequest, &BrowserBinding),
         token: &Secret<String>,
-        kept: Option<(ProviderToken, TokenUse)>,
+        kept: Option<KeptToken>,
         rules: &Rules,
     ) -> Result<(UserId, String), LoginError> {
         const POLICY: &str = "MCP_ALLOW says who is let in";
@@ -238,7 +238,7 @@ impl CallbackEndpoint {
         request: &AuthorizationRequest,
         identity: &Identity,
         secret: &Secret<[u8; 32]>,
-        kept: Option<(ProviderToken, TokenUse)>,
+        kept: Option<KeptToken>,
     ) -> Grant {
         let now = self.sealer.clock.now();
         let id = GrantId(self.sealer.random.bytes());

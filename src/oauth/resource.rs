@@ -9,7 +9,6 @@ use super::page::{self, Pages};
 use super::policy::Rules;
 use super::problem::Problem;
 use super::redirect::RedirectUri;
-use super::upstream::TokenUse;
 use crate::base::access::ServerAccess;
 use crate::base::identity::Scopes;
 use crate::base::lock::Mutex;
@@ -116,9 +115,16 @@ impl ProtectedResource {
 
     /// The sentences of the consent page about the GitHub token of a login.
     pub(super) fn token_words(&self, rules: &Rules) -> String {
+        const FOR_RULES: &str = " This server keeps the GitHub token of this login, encrypted, to ask GitHub now and then whether \
+             you are still let in.";
+        const FOR_TOOLS: &str = " This server keeps the GitHub token of this login, encrypted, and its tools call GitHub as you \
+             with it, as long as the program has access.";
         const HANDED: &str = " This server keeps the GitHub token of this login, encrypted, and hands it to the server behind it, \
              which acts at GitHub as you with it, as long as the program has access.";
-        let Some(scopes) = &self.handed_scopes else { return self.token_use(rules).words().to_owned() };
+        let Some(scopes) = &self.handed_scopes else {
+            let kept = if self.tools_call_github { FOR_TOOLS } else { FOR_RULES };
+            return if self.keeps_token(rules) { kept.to_owned() } else { String::new() };
+        };
         let is_new = self.asks_for_groups(rules) && scopes.iter().all(|(scope, _)| scope != SCOPE_OF_GROUPS);
         let of_rules = if is_new { "<li>See your organisations and teams</li>" } else { "" };
         if scopes.is_empty() && !is_new {
@@ -168,15 +174,9 @@ impl ProtectedResource {
             && uri.query.is_none()
     }
 
-    /// The use of the GitHub token of a login under these rules (G6).
-    pub(super) fn token_use(&self, rules: &Rules) -> TokenUse {
-        if self.tools_call_github {
-            TokenUse::KeptForTools
-        } else if self.asks_for_groups(rules) {
-            TokenUse::KeptForPolicy
-        } else {
-            TokenUse::Discarded
-        }
+    /// Whether the GitHub token of a login is kept under these rules, for tools or to ask about groups (G6).
+    pub(super) fn keeps_token(&self, rules: &Rules) -> bool {
+        self.tools_call_github || self.asks_for_groups(rules)
     }
 
     /// Whether GitHub has to be asked about groups at a login (G6).

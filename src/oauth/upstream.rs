@@ -43,32 +43,11 @@ impl Record {
     }
 }
 
-/// The use of the GitHub token of a login (G6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenUse {
-    /// It is revoked after the login.
-    Discarded,
-    /// The policy asks GitHub again with it.
-    KeptForPolicy,
-    /// Tools call GitHub with it.
-    KeptForTools,
-}
-
-impl TokenUse {
-    /// The sentence of the consent page about it.
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            TokenUse::Discarded => "",
-            TokenUse::KeptForPolicy => {
-                " This server keeps the GitHub token of this login, encrypted, to ask GitHub now and then whether you are \
-                 still let in."
-            }
-            TokenUse::KeptForTools => {
-                " This server keeps the GitHub token of this login, encrypted, and its tools call GitHub as you with it, as \
-                 long as the program has access."
-            }
-        }
-    }
+/// GitHub's token of a login that is kept (G6).
+pub(super) struct KeptToken {
+    pub(super) token: ProviderToken,
+    /// As in [`Record`]. Otherwise the policy alone asks GitHub again with it.
+    pub(super) is_for_tools: bool,
 }
 
 /// Opens, seals and exchanges the tokens of all grants.
@@ -129,9 +108,8 @@ impl Upstreams {
         &self,
         id: GrantId,
         secret: &Secret<[u8; 32]>,
-        (token, token_use): (ProviderToken, TokenUse),
+        KeptToken { token, is_for_tools }: KeptToken,
     ) -> String {
-        let is_for_tools = token_use == TokenUse::KeptForTools;
         let expires = token.expires_in.map(|lifetime| self.sealer.clock.now().plus(lifetime));
         let record = Record { access: token.access, expires, refresh: token.refresh, is_for_tools };
         let json = serde_json::to_vec(&record).expect("a record is strings and a number");
@@ -185,8 +163,8 @@ impl Upstreams {
         }
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
-        let token_use = if record.is_for_tools { TokenUse::KeptForTools } else { TokenUse::KeptForPolicy };
-        let sealed = self.seal(id, secret, (next, token_use));
+        let next = KeptToken { token: next, is_for_tools: record.is_for_tools };
+        let sealed = self.seal(id, secret, next);
         // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked.
         self.keep(id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
         Ok(Some(access))
