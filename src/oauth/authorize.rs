@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::authorization::{AuthorizationRequest, AuthorizeError, CodeChallenge, ReturnTo};
 use super::browser::read_query;
-use super::client::Client;
-use super::client_registry::ClientRegistry;
+use super::client::{Client, ClientOrigin};
+use super::clients::ClientRegistry;
 use super::live_grants::LiveGrants;
 use super::login::PendingAuthorization;
 use super::problem::Problem;
@@ -38,7 +38,12 @@ impl AuthorizeEndpoint {
         trace::names_client(&fingerprint);
         // O6: until client and redirect URI have both been validated, errors are shown on a page, not redirected.
         let client = self.clients.find(client_id, resource, head.peer)?;
-        let registrant = self.clients.sources.registrant(&client.origin);
+        let registrant = match client.origin {
+            ClientOrigin::Registered | ClientOrigin::Document(_) => {
+                Registrant::Anybody(&self.clients.sources.redirect_schemes)
+            }
+            ClientOrigin::Configured => Registrant::Operator,
+        };
         let redirect_uri = redirect_uri(&client, registrant, query.value("redirect_uri"))
             .ok_or(Problem::UnregisteredRedirect)?;
         let return_to = ReturnTo {

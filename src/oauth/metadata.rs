@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::client_registry::ClientRegistry;
-use super::clients::Registration;
+use super::clients::{ClientRegistry, Registration};
 use super::resource::{Endpoint, ProtectedResource};
 use crate::http::{Head, Response};
 

@@ -37,7 +37,6 @@ mod browser;
 mod callback;
 mod client;
 pub mod client_metadata;
-mod client_registry;
 mod client_url;
 mod clients;
 #[cfg(test)]
@@ -84,8 +83,8 @@ use bearer::BearerCheck;
 pub use bearer::token_of;
 use callback::CallbackEndpoint;
 pub use client::Client;
-use client_registry::ClientRegistry;
 pub use client_url::ClientUrl;
+use clients::ClientRegistry;
 pub use clients::{Clients, Registration};
 pub use configured::ConfiguredMembers;
 use consent::ConsentEndpoint;

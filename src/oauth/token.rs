@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::answer;
-use super::client_registry::ClientRegistry;
+use super::clients::ClientRegistry;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::live_grants::{LiveGrants, log_grant};
 use super::policy::{Rules, depends_on_groups, is_named, memberships};

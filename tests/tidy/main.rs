@@ -189,7 +189,7 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/github/mod.rs", 4),
     ("src/oauth/browser.rs", 2),
     ("src/oauth/client.rs", 1),
-    ("src/oauth/client_registry.rs", 1),
+    ("src/oauth/clients.rs", 1),
     ("src/oauth/configured.rs", 2),
     ("src/oauth/login.rs", 2),
     ("src/oauth/register.rs", 1),

@@ -1,3 +1,5 @@
+//! The authentication of clients at the token endpoint.
+
 use super::*;
 use crate::http::fake::request;
 use crate::oauth::fake::{self, Fixture};
