@@ -101,3 +101,6 @@ impl MethodRow {
         Ok(subject.map(|json::Text(subject)| subject))
     }
 }
+
+#[cfg(test)]
+mod tests;
