@@ -90,7 +90,12 @@ impl Handler for Simulated {
             let (name, response) = self.answer(request);
             let method = Field::Method(request.head.method.as_str());
             log::info("simulated.github", &[method, Field::Route(name), Field::Status(response.status())]);
+            // B2, B3
             response
+                .header("Cache-Control", "no-store")
+                .header("X-Content-Type-Options", "nosniff")
+                .header("Referrer-Policy", "no-referrer")
+                .header("Cross-Origin-Resource-Policy", "same-origin")
         })
     }
 }
@@ -189,7 +194,7 @@ impl Simulated {
             let description = "The user has denied your application access.";
             let mut parameters = vec![("error", "access_denied"), ("error_description", description)];
             parameters.extend(state);
-            return redirect(append_query(redirect_uri, &parameters));
+            return Response::new(303).header("Location", append_query(redirect_uri, &parameters));
         }
         let Some(person) = PEOPLE.iter().find(|person| form.value("login") == Some(person.login)) else {
             return page::problem(400, "Nobody here has this login.");
@@ -205,7 +210,7 @@ impl Simulated {
         let mut parameters = vec![("code", code.as_str())];
         parameters.extend(state);
         parameters.push(("iss", &issuer));
-        redirect(append_query(redirect_uri, &parameters))
+        Response::new(303).header("Location", append_query(redirect_uri, &parameters))
     }
 
     /// The token endpoint: errors have status 200.
@@ -213,10 +218,10 @@ impl Simulated {
         let form = Form::parse(body).unwrap_or_default();
         let value = |name| form.value(name).unwrap_or_default();
         let refused = |error: &str, description: &str| {
-            json(200, &json!({ "error": error, "error_description": description }))
+            Response::json(200, &json!({ "error": error, "error_description": description }))
         };
         if value("client_id") != self.client_id {
-            return json(404, &json!({ "error": "Not Found" }));
+            return Response::json(404, &json!({ "error": "Not Found" }));
         }
         if !self.client_secret.matches(value("client_secret").as_bytes()) {
             let description = "The client_id and/or client_secret passed are incorrect.";
@@ -235,7 +240,8 @@ impl Simulated {
         let scopes: Vec<&str> = record.scope.split([' ', ',']).filter(|scope| !scope.is_empty()).collect();
         let token = Token { id: record.person.id, scopes: scopes.join(", ") };
         let token = seal::seal(&self.keys, &token, &*self.random);
-        json(200, &json!({ "access_token": token, "scope": scopes.join(","), "token_type": "bearer" }))
+        let answer = json!({ "access_token": token, "scope": scopes.join(","), "token_type": "bearer" });
+        Response::json(200, &answer)
     }
 
     /// The current monotonic time, and the end of a lifetime that starts now.
@@ -257,7 +263,7 @@ impl Simulated {
         let Some((person, scopes)) = self.bearer(head) else { return message(401, "Bad credentials") };
         let Person { id, login, name, .. } = *person;
         let user = json!({ "login": login, "id": id, "name": name, "email": null, "type": "User" });
-        json(200, &user).header("X-OAuth-Scopes", scopes)
+        Response::json(200, &user).header("X-OAuth-Scopes", scopes)
     }
 
     fn org_membership(&self, head: &Head, org: &str) -> Response {
@@ -279,15 +285,16 @@ impl Simulated {
         if client_id != self.client_id || !sent.is_some_and(|sent| expected.matches(sent.as_bytes())) {
             return message(404, "Not Found");
         }
-        let Ok(TokenToDelete { access_token }) = serde_json::from_slice(&request.body) else {
+        let sent: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let Some(token) = sent.get("access_token").and_then(Value::as_str) else {
             return message(422, "Validation Failed");
         };
-        if self.open(&access_token).is_none() {
+        if self.open(token).is_none() {
             return message(404, "Not Found");
         }
         let times = self.until(limits::GRANT_LIFETIME);
-        self.deleted.lock().insert(sha256(access_token.as_bytes()), (), (), times);
-        safe(Response::new(204))
+        self.deleted.lock().insert(sha256(token.as_bytes()), (), (), times);
+        Response::new(204)
     }
 
     /// The owner of the token of a request to the API, and its scopes.
@@ -323,35 +330,13 @@ fn membership(scopes: &str, state: Option<&str>) -> Response {
         return message(403, "You need at least read:org scope to see this membership.");
     }
     match state {
-        Some(state) => json(200, &json!({ "state": state, "role": "member" })),
+        Some(state) => Response::json(200, &json!({ "state": state, "role": "member" })),
         None => message(404, "Not Found"),
     }
 }
 
-#[derive(Deserialize)]
-struct TokenToDelete {
-    access_token: String,
-}
-
 fn message(status: u16, text: &str) -> Response {
-    json(status, &json!({ "message": text }))
-}
-
-fn json(status: u16, value: &Value) -> Response {
-    safe(Response::json(status, value))
-}
-
-fn redirect(location: String) -> Response {
-    safe(Response::new(303).header("Location", location))
-}
-
-/// The header fields of every answer (B2, B3).
-fn safe(response: Response) -> Response {
-    response
-        .header("Cache-Control", "no-store")
-        .header("X-Content-Type-Options", "nosniff")
-        .header("Referrer-Policy", "no-referrer")
-        .header("Cross-Origin-Resource-Policy", "same-origin")
+    Response::json(status, &json!({ "message": text }))
 }
 
 #[cfg(test)]

@@ -11,12 +11,7 @@ pub enum Group {
     /// An organisation.
     Org(String),
     /// A team of an organisation, by its slug.
-    Team {
-        /// The organisation.
-        org: String,
-        /// The team's slug.
-        slug: String,
-    },
+    Team { org: String, slug: String },
 }
 
 impl fmt::Display for Group {

@@ -15,19 +15,12 @@ use crate::mcp::{self, Level, MODERN_VERSION, Members, Mirrored};
 /// One message of a peer.
 #[derive(Debug)]
 pub(super) enum PeerMessage<'a> {
-    Request {
-        id: &'a RawValue,
-        method: Cow<'a, str>,
-        params: Option<&'a RawValue>,
-    },
-    Notification {
-        method: Cow<'a, str>,
-        params: Option<&'a RawValue>,
-    },
-    Answer {
-        id: u64,
-        answer: PeerAnswer<'a>,
-    },
+    /// A request of the peer.
+    Request { id: &'a RawValue, method: Cow<'a, str>, params: Option<&'a RawValue> },
+    /// A notification of the peer.
+    Notification { method: Cow<'a, str>, params: Option<&'a RawValue> },
+    /// The answer to a request of ours.
+    Answer { id: u64, answer: PeerAnswer<'a> },
     /// JSON-RPC that cannot be matched: an answer with an id that was never ours, a request without a usable id.
     Stray,
 }

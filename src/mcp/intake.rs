@@ -28,16 +28,12 @@ const RULES: json::Rules = json::Rules {
 /// One message of a client. Params and results stay text until they are read as a type.
 #[derive(Debug)]
 pub(super) enum Message {
+    /// A request of the client.
     Request(ClientRequest),
-    Notification {
-        method: String,
-        params: Members,
-    },
+    /// A notification of the client.
+    Notification { method: String, params: Members },
     /// The response to a request of this server.
-    Response {
-        id: RequestId,
-        answer: Result<Box<RawValue>, Error>,
-    },
+    Response { id: RequestId, answer: Result<Box<RawValue>, Error> },
 }
 
 impl Message {

@@ -1,6 +1,6 @@
 //! The pages of the simulated GitHub: HTML and one style sheet, no script, no external content.
 
-use super::{Person, safe};
+use super::Person;
 use crate::http::{self, Form, Response, escape};
 
 const STYLE: &str = "\
@@ -63,5 +63,5 @@ fn page(status: u16, main: &str) -> Response {
     let body = format!(
         "<p class=\"banner\"><strong>SIMULATED</strong> This is not GitHub. Nobody's identity is checked here.</p>{main}"
     );
-    safe(http::page(status, "Simulated GitHub", STYLE, &body))
+    http::page(status, "Simulated GitHub", STYLE, &body)
 }

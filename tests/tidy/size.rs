@@ -64,7 +64,6 @@ const SHARED_NAMES: &[&str] = &[
     "Shared",
     "State",
     "TokenAnswer",
-    "TokenToDelete",
     "Writer",
 ];
 
