@@ -1,7 +1,6 @@
 //! The start and the stop of a server: builds the parts from the configuration and connects them. Decides nothing about a
 //! request.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -14,8 +13,8 @@ mod prepare;
 mod reload;
 
 use self::counted::Counted;
+use self::prepare::{Loaded, NamedBackend, Prepared};
 pub use self::prepare::{MakeBackend, State, prepare};
-use self::prepare::{NamedBackend, Outside, Prepared};
 pub use self::reload::log_mistakes;
 use crate::app::{App, AppParts, McpServer};
 use crate::audit;
@@ -34,7 +33,7 @@ use crate::github::scopes;
 use crate::http::{Handler, PublicUrl};
 use crate::mcp::{self, Backend, Mcp, Scopes};
 use crate::metrics::{self, Metrics};
-use crate::oauth::{self, AuthorizationServer, Client, ClientDocuments, Clients};
+use crate::oauth::{self, AuthorizationServer, ClientDocuments, Clients};
 use crate::operator::{self, Operator, RunningServer};
 use crate::seal::Keyring;
 use crate::store::{Grants, OpenedFor, StateDirectory, key_file};
@@ -71,21 +70,16 @@ impl Server {
             log::warn("start.warning", &[log::Field::Error(what), log::Field::Hint(fix)]);
         }
         match prepared {
-            Prepared { errors, tls, outside: Some(outside), clients, state, .. } if errors.is_empty() => {
-                Ok(Server::go(config, tls, outside, clients, state)?)
+            Prepared { errors, loaded: Some(loaded), state, .. } if errors.is_empty() => {
+                Ok(Server::go(config, loaded, state)?)
             }
             Prepared { errors, .. } => Err(errors),
         }
     }
 
     /// Takes the addresses, creates missing parts of the state, builds the parts and opens the doors.
-    fn go(
-        config: &Config,
-        tls: Option<Arc<Tls>>,
-        Outside { trust, github, servers, bridges }: Outside,
-        clients: BTreeMap<String, Client>,
-        state: State,
-    ) -> Result<Server, StartupError> {
+    fn go(config: &Config, loaded: Loaded, state: State) -> Result<Server, StartupError> {
+        let Loaded { tls, clients, trust, github, servers, bridges } = loaded;
         let capacity = config.capacity;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(OsRandom);

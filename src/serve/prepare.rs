@@ -38,15 +38,16 @@ pub struct Prepared {
     /// Why the server does not start.
     pub errors: Vec<StartupError>,
     pub warnings: Vec<Warning>,
-    pub tls: Option<Arc<Tls>>,
     /// Missing only if there are errors.
-    pub(super) outside: Option<Outside>,
-    pub(super) clients: BTreeMap<String, Client>,
+    pub(super) loaded: Option<Loaded>,
     pub state: State,
 }
 
-/// The clients of the outside, and the servers that use them.
-pub(super) struct Outside {
+/// Everything that a server is made of besides its state, as the options and their files describe it.
+pub(super) struct Loaded {
+    pub(super) tls: Option<Arc<Tls>>,
+    /// The operator's clients.
+    pub(super) clients: BTreeMap<String, Client>,
     pub(super) trust: Trust,
     pub(super) github: Arc<GitHub>,
     /// One server without a name, or all with one.
@@ -70,9 +71,7 @@ pub struct State {
 pub fn prepare(config: &Config, opened_for: OpenedFor, tools: MakeBackend<'_>) -> Prepared {
     let mut errors = Vec::new();
     keep(&mut errors, check_descriptors(config));
-    let tls = config.tls_files().and_then(|(cert, key)| keep(&mut errors, Tls::load(cert, key)));
-    let clients = keep(&mut errors, config.clients.configured()).unwrap_or_default();
-    let outside = outside(config, &mut errors, tools);
+    let loaded = load(config, &mut errors, tools);
     let mut state = State::default();
     let opened = open(config, opened_for, &mut state);
     state.is_in_use = opened.as_ref().is_err_and(|error| error.cause == Cause::InUse);
@@ -85,7 +84,7 @@ pub fn prepare(config: &Config, opened_for: OpenedFor, tools: MakeBackend<'_>) -
         check_places(config, &mut errors);
     }
     let warnings = warnings(config, &state);
-    Prepared { errors, warnings, tls: tls.map(Arc::new), outside, clients, state }
+    Prepared { errors, warnings, loaded, state }
 }
 
 fn keep<T>(errors: &mut Vec<StartupError>, result: Result<T, StartupError>) -> Option<T> {
@@ -116,7 +115,10 @@ fn check_descriptors(config: &Config) -> Result<(), StartupError> {
     )))
 }
 
-fn outside(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'_>) -> Option<Outside> {
+/// Goes on after an error as far as it can, so that all are reported at once.
+fn load(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'_>) -> Option<Loaded> {
+    let tls = config.tls_files().map(|(cert, key)| Tls::load(cert, key).map(Arc::new)).transpose();
+    let (tls, clients) = (keep(errors, tls), keep(errors, config.clients.configured()));
     let app = &config.github;
     let secrets = keep(errors, app.client_secret.read_two());
     let trust = keep(errors, Trust::load(config.ca_file.as_deref()));
@@ -129,18 +131,19 @@ fn outside(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'
         api_url: app.api_url(),
         trust: trust.clone(),
     }));
-    if config.bridge.programs() == 0 {
+    let (servers, bridges) = if config.bridge.programs() == 0 {
         let (access, backend) = (access(config, errors)?, keep(errors, tools(&github))?);
-        let servers = vec![NamedBackend { name: None, backend, access }];
-        return Some(Outside { trust, servers, bridges: None, github });
-    }
-    let bridges = Bridges::open(config.bridge_setup());
-    let bridges = Arc::new(bridges.map_err(|faults| errors.extend(faults)).ok()?);
-    let mut servers = named(&bridges, config);
-    if let (None, [server]) = (&config.bridge.file, servers.as_mut_slice()) {
-        server.access = access(config, errors)?;
-    }
-    Some(Outside { trust, servers, bridges: Some(bridges), github })
+        (vec![NamedBackend { name: None, backend, access }], None)
+    } else {
+        let bridges = Bridges::open(config.bridge_setup());
+        let bridges = Arc::new(bridges.map_err(|faults| errors.extend(faults)).ok()?);
+        let mut servers = named(&bridges, config);
+        if let (None, [server]) = (&config.bridge.file, servers.as_mut_slice()) {
+            server.access = access(config, errors)?;
+        }
+        (servers, Some(bridges))
+    };
+    Some(Loaded { tls: tls?, clients: clients?, trust, github, servers, bridges })
 }
 
 /// The rules of the one server.
