@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::bounded::BoundedMap;
 use crate::base::limits;
+use crate::base::lock::Mutex;
 use crate::base::sender::Sender;
 use crate::oauth::Client;
 
@@ -15,7 +16,8 @@ mod tests;
 /// The documents by URL. Each is owned by the sender for which it was fetched (`None` is this machine) and expires when it is no
 /// longer usable. Times are those of the monotonic clock.
 pub(super) struct DocumentCache {
-    documents: BoundedMap<String, CachedDocument, Option<Sender>>,
+    /// Guards the documents; locked for one look-up or change.
+    documents: Mutex<BoundedMap<String, CachedDocument, Option<Sender>>>,
 }
 
 struct CachedDocument {
@@ -25,47 +27,50 @@ struct CachedDocument {
 
 impl Default for DocumentCache {
     fn default() -> DocumentCache {
-        DocumentCache { documents: BoundedMap::per_owner((limits::DOCUMENTS, limits::DOCUMENTS)) }
+        let documents = BoundedMap::per_owner((limits::DOCUMENTS, limits::DOCUMENTS));
+        DocumentCache { documents: Mutex::new(documents) }
     }
 }
 
 impl DocumentCache {
     /// A fresh document, which is used without a fetch.
     pub(super) fn fresh(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
-        let cached = self.documents.get(url, now).filter(|cached| cached.fresh_until > now)?;
-        Some(Arc::clone(&cached.document))
+        let documents = self.documents.lock();
+        let cached = documents.get(url, now).filter(|cached| cached.fresh_until > now);
+        cached.map(|cached| Arc::clone(&cached.document))
     }
 
     /// A fresh or stale document, which may be used if a fetch fails.
     pub(super) fn usable(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
-        self.documents.get(url, now).map(|cached| Arc::clone(&cached.document))
+        self.documents.lock().get(url, now).map(|cached| Arc::clone(&cached.document))
     }
 
     /// Keeps a document that was fetched for `sender` at `now`. A document that two senders fetched counts for the one with
     /// fewer documents.
     pub(super) fn keep(
-        &mut self,
+        &self,
         url: &str,
         sender: Option<Sender>,
         document: Arc<Client>,
         (now, fresh_until): (Duration, Duration),
     ) {
-        let count = |sender: &Option<Sender>| self.documents.count_of(sender);
-        let known = self.documents.owner_and_end_of_any_age(url).map(|(owner, _)| *owner);
+        let mut documents = self.documents.lock();
+        let count = |sender: &Option<Sender>| documents.count_of(sender);
+        let known = documents.owner_and_end_of_any_age(url).map(|(owner, _)| *owner);
         let owner = known.filter(|known| count(known) <= count(&sender)).unwrap_or(sender);
         let ends = fresh_until.saturating_add(limits::DOCUMENT_STALE);
-        self.documents.insert(url.to_owned(), CachedDocument { document, fresh_until }, owner, (now, ends));
+        documents.insert(url.to_owned(), CachedDocument { document, fresh_until }, owner, (now, ends));
     }
 
     /// Postpones the next fetch of a document whose host does not answer, so that not every login waits for the host.
-    pub(super) fn put_off(&mut self, url: &str, now: Duration) {
-        if let Some(cached) = self.documents.get_mut(url, now) {
+    pub(super) fn put_off(&self, url: &str, now: Duration) {
+        if let Some(cached) = self.documents.lock().get_mut(url, now) {
             cached.fresh_until = now.saturating_add(limits::DOCUMENT_LIFETIME.0);
         }
     }
 
-    pub(super) fn forget(&mut self, url: &str) {
-        self.documents.remove(url);
+    pub(super) fn forget(&self, url: &str) {
+        self.documents.lock().remove(url);
     }
 }
 

@@ -17,14 +17,6 @@ use crate::http::PublicUrl;
 use crate::oauth::ClientUrl;
 use crate::trust::Trust;
 
-/// An answer that may be a document.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) body: Vec<u8>,
-    /// The Cache-Control field, empty if there is none.
-    pub(super) cache_control: String,
-}
-
 /// Fetches documents; keeps no connection.
 pub(super) struct Fetcher {
     agent: Agent,
@@ -56,7 +48,8 @@ impl Fetcher {
         Fetcher { agent: Agent::with_parts(config, connector, guard) }
     }
 
-    pub(super) fn fetch(&self, url: &ClientUrl) -> Result<Answer, NotFound> {
+    /// The body of an answer that may be a document, and its Cache-Control field, which is empty if there is none.
+    pub(super) fn fetch(&self, url: &ClientUrl) -> Result<(Vec<u8>, String), NotFound> {
         let response = self.agent.get(url.as_str()).header("Accept", "application/json").call()?;
         let status = response.status().as_u16();
         // The draft, section 4: any status other than 200 is an error, redirects included.
@@ -70,7 +63,7 @@ impl Fetcher {
         // The media type is ignored: file hosts send text/plain, and a body that is not JSON is refused anyway.
         let cache_control = all(headers, "cache-control").join(",");
         match capped::read_from(response.into_body().into_reader(), limits::DOCUMENT_BYTES) {
-            Ok(body) => Ok(Answer { body, cache_control }),
+            Ok(body) => Ok((body, cache_control)),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err(NotFound::Invalid("it is too long"))
             }

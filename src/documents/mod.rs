@@ -22,7 +22,6 @@ use self::flights::Flights;
 use self::not_found::NotFound;
 use crate::base::clock::Clock;
 use crate::base::limits;
-use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
 use crate::base::rate::RateLimit;
 use crate::base::sender::Sender;
@@ -39,8 +38,7 @@ pub use self::address::is_global;
 pub struct Documents {
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
-    /// Guards the cached documents; locked for one look-up or change, never during a fetch.
-    cache: Mutex<DocumentCache>,
+    cache: DocumentCache,
     flights: Flights,
     allowances: RateLimit,
     /// Private-use URI schemes that the operator admits in redirect URIs.
@@ -51,7 +49,7 @@ pub struct Documents {
 
 impl ClientDocuments for Documents {
     fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<Client>> {
-        if let Some(client) = self.fresh(url) {
+        if let Some(client) = self.cache.fresh(url.as_str(), self.clock.monotonic()) {
             return Some(client);
         }
         match self.look_up(url, peer) {
@@ -60,7 +58,7 @@ impl ClientDocuments for Documents {
                 self.log(url, &error);
                 // A document that is still cached was not withdrawn by its host. An outage, or a flood of look-ups, does not lock out a
                 // known client.
-                self.usable(url)
+                self.cache.usable(url.as_str(), self.clock.monotonic())
             }
         }
     }
@@ -76,20 +74,12 @@ impl Documents {
         Documents {
             fetcher,
             clock,
-            cache: Mutex::default(),
+            cache: DocumentCache::default(),
             flights: Flights::default(),
             allowances: RateLimit::new(limits::DOCUMENT_LOOKUPS, Duration::from_secs(600)),
             schemes,
             log_limit: Throttle::new(1),
         }
-    }
-
-    fn fresh(&self, url: &ClientUrl) -> Option<Arc<Client>> {
-        self.cache.lock().fresh(url.as_str(), self.clock.monotonic())
-    }
-
-    fn usable(&self, url: &ClientUrl) -> Option<Arc<Client>> {
-        self.cache.lock().usable(url.as_str(), self.clock.monotonic())
     }
 
     /// The document, from the cache or fetched. A fetch of a document that is not cached is charged to the sender, and so is every failed
@@ -100,10 +90,10 @@ impl Documents {
         self.allowances.check(peer, now()).map_err(|_| NotFound::SenderRate)?;
         // A site of IPv6 is one sender here: its 65,536 networks are more than there are places.
         let sender = Sender::elsewhere(peer).map(Sender::site);
-        let is_remembered = self.usable(url).is_some();
+        let is_remembered = self.cache.usable(url.as_str(), now()).is_some();
         let patience = if is_remembered { Duration::ZERO } else { limits::DOCUMENT_WAIT };
         let flight = self.flights.wait_for_turn(url.as_str(), sender, patience);
-        if let Some(document) = self.fresh(url) {
+        if let Some(document) = self.cache.fresh(url.as_str(), now()) {
             return Ok(document);
         }
         let costs = match &flight {
@@ -123,21 +113,20 @@ impl Documents {
     }
 
     fn fetch(&self, url: &ClientUrl, sender: Option<Sender>) -> Result<Arc<Client>, NotFound> {
-        let fetched = self.fetcher.fetch(url).and_then(|answer| {
-            let client = Client::described(url, &answer.body, &self.schemes).map_err(NotFound::Invalid)?;
-            Ok((Arc::new(client), cache::lifetime(&answer.cache_control)))
+        let fetched = self.fetcher.fetch(url).and_then(|(body, cache_control)| {
+            let client = Client::described(url, &body, &self.schemes).map_err(NotFound::Invalid)?;
+            Ok((Arc::new(client), cache::lifetime(&cache_control)))
         });
         let now = self.clock.monotonic();
-        let mut cache = self.cache.lock();
         match &fetched {
             Ok((document, lifetime)) => {
                 let fresh_until = now.saturating_add(*lifetime);
-                cache.keep(url.as_str(), sender, Arc::clone(document), (now, fresh_until));
+                self.cache.keep(url.as_str(), sender, Arc::clone(document), (now, fresh_until));
             }
-            Err(error) if error.is_outage() => cache.put_off(url.as_str(), now),
+            Err(error) if error.is_outage() => self.cache.put_off(url.as_str(), now),
             // The draft, section 4.4: neither errors nor invalid documents are cached. The host has answered, so the earlier document
             // is no longer valid either.
-            Err(_) => cache.forget(url.as_str()),
+            Err(_) => self.cache.forget(url.as_str()),
         }
         fetched.map(|(document, _)| document)
     }

@@ -44,7 +44,7 @@ fn a_document_is_good_until_it_expires() {
     const FRESH: (bool, bool) = (true, true);
     const STALE: (bool, bool) = (false, true);
     const UNKNOWN: (bool, bool) = (false, false);
-    let mut cache = DocumentCache::default();
+    let cache = DocumentCache::default();
     let check =
         |cache: &DocumentCache, now, expected| assert_eq!(look(cache, "a", seconds(now)), expected, "{now}");
     check(&cache, 0, UNKNOWN);
@@ -67,23 +67,23 @@ fn a_document_is_good_until_it_expires() {
 /// I5: a thousand documents, and one more evicts the one that expires first.
 #[test]
 fn the_number_of_documents_is_bounded() {
-    let mut cache = DocumentCache::default();
+    let cache = DocumentCache::default();
     let document = document();
     for number in 0..=u64::try_from(limits::DOCUMENTS).unwrap() {
         cache.keep(&number.to_string(), None, Arc::clone(&document), (seconds(0), seconds(100 + number)));
     }
-    assert_eq!(cache.documents.len(), limits::DOCUMENTS);
+    assert_eq!(cache.documents.lock().len(), limits::DOCUMENTS);
     assert_eq!(look(&cache, "0", seconds(0)), (false, false));
     cache.keep("1", None, document, (seconds(0), seconds(99)));
-    assert_eq!(cache.documents.len(), limits::DOCUMENTS);
+    assert_eq!(cache.documents.lock().len(), limits::DOCUMENTS);
 }
 
 /// I5: a sender with a thousand documents that are fresh for a day evicts its own.
 #[test]
 fn the_sender_with_most_documents_makes_room() {
-    let mut cache = DocumentCache::default();
+    let cache = DocumentCache::default();
     let sender = |last| Some(Sender::V4([192, 0, 2, last]));
-    let mut keep =
+    let keep =
         |url: &str, last, until| cache.keep(url, sender(last), document(), (seconds(0), seconds(until)));
     keep("known", 1, 60);
     keep("shared", 2, 60);
@@ -97,7 +97,7 @@ fn the_sender_with_most_documents_makes_room() {
             keep("known", 2, 60);
         }
     }
-    assert_eq!(cache.documents.len(), limits::DOCUMENTS);
+    assert_eq!(cache.documents.lock().len(), limits::DOCUMENTS);
     let is_kept = |url: &str| look(&cache, url, seconds(0)).1;
     assert_eq!(["known", "shared", "first"].map(is_kept), [true, true, false]);
 }
