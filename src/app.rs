@@ -120,7 +120,7 @@ impl App {
             mcp.sweep();
             // T17: also ends sessions and streams that were opened while their grant was being ended.
             for grant in mcp.grants() {
-                if !self.oauth.is_live(&server.resource, grant) {
+                if !self.oauth.grants.is_live(&server.resource, grant) {
                     mcp.end_grant(grant, Some(&server.resource.uri));
                 }
             }
@@ -140,7 +140,7 @@ impl App {
 
     /// Replaces the servers. Requests that were admitted before are still served by the earlier ones.
     pub fn replace_servers(&self, servers: Vec<McpServer>) {
-        self.oauth.replace_resources(servers.iter().map(|server| Arc::clone(&server.resource)).collect());
+        self.oauth.resources.replace(servers.iter().map(|server| Arc::clone(&server.resource)).collect());
         *self.servers.lock() = servers.into_iter().map(Arc::new).collect();
         self.end_unserved();
     }
@@ -202,7 +202,7 @@ impl App {
             (Route::Health, _) => Decision::Answer(Response::text(200, "ok\n")),
             (Route::Ready, _) if self.is_ready() => Decision::Answer(Response::text(200, "ready\n")),
             (Route::Ready, _) => Decision::Answer(Response::text(503, "not ready\n")),
-            (Route::Home, None) => Decision::Answer(self.oauth.home()),
+            (Route::Home, None) => Decision::Answer(self.oauth.resources.pages.home_of_all()),
             // The router finds no other route without a server.
             (_, None) => Decision::Answer(self.browsers.no_route(NoRoute::NotFound, head)),
             (Route::Home, Some(server)) => Decision::Answer(server.resource.home()),

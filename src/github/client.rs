@@ -63,7 +63,8 @@ pub(super) struct Client {
     agent: Agent,
     /// Guards the callers that GitHub has asked to slow down; each entry expires when its caller may call again.
     paused: Mutex<BoundedMap<Caller, ()>>,
-    outcomes: Counters,
+    /// Calls so far, by outcome.
+    pub(super) outcomes: Counters,
 }
 
 impl Client {
@@ -127,11 +128,6 @@ impl Client {
                 .force_send_body()
                 .send(json)
         })
-    }
-
-    /// Calls so far, by outcome.
-    pub(super) fn outcomes(&self) -> Vec<(&'static str, u64)> {
-        self.outcomes.counts()
     }
 
     fn call(

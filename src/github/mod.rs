@@ -67,7 +67,7 @@ impl GitHub {
 
     /// Calls so far, by outcome, for metrics.
     pub fn outcomes(&self) -> Vec<(&'static str, u64)> {
-        self.client.outcomes()
+        self.client.outcomes.counts()
     }
 
     /// The base address of GitHub's REST API, for other requests than those of this type: `api_url().join("/user/repos")`. Follows the

@@ -144,10 +144,10 @@ fn changed_rules_hold_at_the_next_request() {
     let mut browser = Browser::new(&fixture);
     let pair = browser.tokens();
     let grant = fixture.grants.list().unwrap()[0].id;
-    assert!(fixture.server.is_live(&fixture.resource, grant));
+    assert!(fixture.server.grants.is_live(&fixture.resource, grant));
     rule(&fixture, json!([{ "allow": ["org:new"] }, { "allow": ["any"] }]));
     assert_eq!(opens(&fixture, &pair.access, "look"), Err(BearerError::NotAllowed));
-    assert!(!fixture.server.is_live(&fixture.resource, grant), "its sessions and streams end");
+    assert!(!fixture.server.grants.is_live(&fixture.resource, grant), "its sessions and streams end");
     let head = request("POST", "/mcp").head;
     let refusal = fixture.resource.challenge(&head, Endpoint::Mcp, BearerError::NotAllowed);
     assert_eq!((refusal.status(), refusal.header_value("www-authenticate")), (403, None));

@@ -27,7 +27,7 @@ impl Sealer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BrowserBinding {
     #[serde(rename = "n")]
-    cookie: String,
+    pub(super) cookie: String,
     #[serde(rename = "v")]
     value_hash: String,
 }
@@ -80,11 +80,6 @@ impl Sealer {
         let ours: Vec<&str> = self.login_cookies(head).map(|(name, _)| name).collect();
         let surplus = ours.len().saturating_add(1).saturating_sub(limits::LOGINS_PER_BROWSER);
         ours.iter().take(surplus).fold(response, |response, name| self.clear_cookie(response, name))
-    }
-
-    /// Clears the cookie of a finished login.
-    pub(super) fn end_login(&self, response: Response, browser: &BrowserBinding) -> Response {
-        self.clear_cookie(response, &browser.cookie)
     }
 
     /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. It also makes the cookie valid for

@@ -131,7 +131,7 @@ impl CallbackEndpoint {
         self.spent.end(login.browser.hash(), peer, now)?;
         let outcome = code.and_then(|code| self.ask_github(login, goal, (code, peer)));
         let response = outcome.unwrap_or_else(|error| self.refuse(goal, error, peer));
-        Ok(self.sealer.end_login(response, &login.browser))
+        Ok(self.sealer.clear_cookie(response, &login.browser.cookie))
     }
 
     fn ask_github(

@@ -84,7 +84,7 @@ impl ConsentEndpoint {
             log_stranger(&self.log_limit, now, "consent.denied", &request.client);
         }
         let response = resource.refuse(&request.return_to, AuthorizeError::Denied);
-        Ok(self.sealer.end_login(response, browser))
+        Ok(self.sealer.clear_cookie(response, &browser.cookie))
     }
 
     /// C4: the state for GitHub is made after the person's yes, never before.

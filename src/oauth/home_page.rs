@@ -71,7 +71,7 @@ impl Pages {
     }
 
     /// The page for a person who opens the URL below which several servers are. It names none of them.
-    pub(super) fn home_of_all(&self) -> Response {
+    pub fn home_of_all(&self) -> Response {
         let body = format!(
             "<p>There are MCP servers here: programs that speak the Model Context Protocol use them. Sign in with GitHub to see \
              <a href=\"{}/account\">which you may use, and which programs act in your name</a>.</p>",

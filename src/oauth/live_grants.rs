@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::expiry::Readings;
 use super::policy::Rules;
 use super::problem::Problem;
+use super::resource::ProtectedResource;
 use crate::audit;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::identity::{GrantId, Principal, UserId};
@@ -103,11 +104,14 @@ impl LiveGrants {
         self.waiting.lock().clone()
     }
 
-    /// Whether tokens of this grant are valid. While the table cannot be read, every grant is taken to be.
-    pub fn is_live(&self, id: GrantId) -> bool {
+    /// Whether tokens of this grant are let in to this server. While the table cannot be read, every grant is taken to be.
+    pub fn is_live(&self, resource: &ProtectedResource, id: GrantId) -> bool {
         let now = self.clock.now();
+        let is_let_in = |grant: &Arc<Grant>| {
+            !grant.is_over(now) && self.is_good(grant) && resource.refusal(grant.who()).is_none()
+        };
         match self.table.get(id) {
-            Ok(grant) => grant.is_some_and(|grant| !grant.is_over(now) && self.is_good(&grant)),
+            Ok(grant) => grant.as_ref().is_some_and(is_let_in),
             Err(_) => true,
         }
     }

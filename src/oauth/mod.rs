@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{ClientFingerprint, GrantId};
+use crate::base::identity::ClientFingerprint;
 use crate::base::lock::Mutex;
 use crate::base::quota::Quota;
 use crate::base::random::Random;
 use crate::base::rate::RateLimit;
 use crate::base::throttle::Throttle;
 use crate::base::{limits, log};
-use crate::http::{PublicUrl, Response};
+use crate::http::PublicUrl;
 use crate::seal::Keyring;
 use crate::store::Grants;
 
@@ -135,7 +135,8 @@ pub struct Parts {
 
 /// The endpoints. Requests to those that each server has come with its resource.
 pub struct AuthorizationServer {
-    resources: Arc<Resources>,
+    /// The MCP servers that are guarded.
+    pub resources: Arc<Resources>,
     /// `/.well-known/…`
     pub metadata: MetadataEndpoint,
     /// `/register`
@@ -235,22 +236,6 @@ impl AuthorizationServer {
             grants,
             resources,
         }
-    }
-
-    /// Whether tokens of this grant are let in to this server. While the table cannot be read, every grant is taken to be.
-    pub fn is_live(&self, resource: &ProtectedResource, id: GrantId) -> bool {
-        let grant = self.grants.table.get(id).ok().flatten();
-        self.grants.is_live(id) && grant.is_none_or(|grant| resource.refusal(grant.who()).is_none())
-    }
-
-    /// Replaces the servers that are guarded.
-    pub fn replace_resources(&self, resources: Vec<Arc<ProtectedResource>>) {
-        self.resources.replace(resources);
-    }
-
-    /// The page for a person who opens the URL below which several servers are. It names none of them.
-    pub fn home(&self) -> Response {
-        self.resources.pages.home_of_all()
     }
 }
 

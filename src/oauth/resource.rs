@@ -45,15 +45,16 @@ pub struct ProtectedResource {
 }
 
 /// The resources of one process.
-pub(super) struct Resources {
+pub struct Resources {
     /// Guards the list, which SIGHUP replaces.
     pub(super) current: Mutex<Vec<Arc<ProtectedResource>>>,
     /// The pages of none in particular.
-    pub(super) pages: Pages,
+    pub pages: Pages,
 }
 
 impl Resources {
-    pub(super) fn replace(&self, resources: Vec<Arc<ProtectedResource>>) {
+    /// Replaces the servers that are guarded.
+    pub fn replace(&self, resources: Vec<Arc<ProtectedResource>>) {
         *self.current.lock() = resources;
     }
 

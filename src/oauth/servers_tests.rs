@@ -8,7 +8,7 @@ use super::fake::{self, Browser, CHALLENGE, Fixture, Visitor, body, text};
 use super::*;
 use crate::base::identity::Principal;
 use crate::http::fake::request;
-use crate::http::{append_query, percent_encode};
+use crate::http::{Response, append_query, percent_encode};
 use crate::store::Stage;
 
 const LOCAL: &str = "http://127.0.0.1/cb";
@@ -232,7 +232,10 @@ fn the_account_page_lists_all_servers() {
     fixture.provider.identity(4, "stranger");
     let page = text(&Visitor::signed_in(&fixture).open());
     assert!(page.contains("<strong>stranger</strong>") && !page.contains("notes"), "{page}");
-    for page in [fixture.server.home(), fixture.server.account.get(&request("GET", "/account").head)] {
+    for page in [
+        fixture.server.resources.pages.home_of_all(),
+        fixture.server.account.get(&request("GET", "/account").head),
+    ] {
         assert!(!text(&page).contains("files") && !text(&page).contains("notes"), "{}", text(&page));
     }
 }

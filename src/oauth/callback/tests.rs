@@ -211,7 +211,7 @@ fn a_token_is_handed_over_as_the_consent_page_said() {
     browser.approve();
     let before = ProtectedResource::clone(&fixture.resource);
     let handing = ProtectedResource { handed_scopes: Some(Vec::new()), ..before };
-    fixture.server.replace_resources(vec![Arc::new(handing)]);
+    fixture.server.resources.replace(vec![Arc::new(handing)]);
     assert_eq!(browser.callback("code=good").status(), 400);
     assert_eq!((fixture.provider.discarded(), fixture.grants.list().unwrap().len()), (1, 0));
 }

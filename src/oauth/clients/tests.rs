@@ -275,10 +275,10 @@ fn denying_a_client_ends_its_sessions_whatever_the_disk_says() {
         grant.client.fingerprint = ClientFingerprint::of(URL);
         fixture.grants.insert(&grant).unwrap();
     }
-    assert!(fixture.server.grants.is_live(conformance::grant(0).id));
+    assert!(fixture.server.grants.is_live(&fixture.resource, conformance::grant(0).id));
     deny(&mut fixture, URL, serving(&Arc::default()));
     let grants = fixture.grants.list().unwrap();
-    assert!(!grants.iter().any(|grant| fixture.server.grants.is_live(grant.id)));
+    assert!(!grants.iter().any(|grant| fixture.server.grants.is_live(&fixture.resource, grant.id)));
     let disk = Arc::new(ReadOnly::new(&fixture.grants));
     let over = Arc::clone(&disk);
     fixture.restart(|parts| {

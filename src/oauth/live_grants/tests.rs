@@ -101,7 +101,7 @@ fn a_grant_that_cannot_be_read_is_taken_to_be_live() {
     let file = Removable::new();
     let fixture = fixture_over(file.table.clone());
     let unknown = GrantId([7; 16]);
-    assert!(!fixture.server.grants.is_live(unknown));
+    assert!(!fixture.server.grants.is_live(&fixture.resource, unknown));
     file.take_away();
-    assert!(fixture.server.grants.is_live(unknown));
+    assert!(fixture.server.grants.is_live(&fixture.resource, unknown));
 }

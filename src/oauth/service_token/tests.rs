@@ -111,10 +111,12 @@ fn a_service_token_of_several_servers_is_subject_to_the_rules_of_each() {
     let token = added(&fixture, &order("both", &["files", "notes", "files"]));
     let grant = the_grant(&fixture);
     assert_eq!(grant.resource, format!("{} {}", files.uri, notes.uri), "each once");
-    assert!(fixture.server.is_live(&files, grant.id) && fixture.server.is_live(&notes, grant.id));
+    assert!(
+        fixture.server.grants.is_live(&files, grant.id) && fixture.server.grants.is_live(&notes, grant.id)
+    );
     files.access.replace(AccessRules::read(&serde_json::json!([{ "allow": ["any"] }])).unwrap());
-    assert!(!fixture.server.is_live(&files, grant.id), "its sessions and streams end");
-    assert!(fixture.server.is_live(&notes, grant.id));
+    assert!(!fixture.server.grants.is_live(&files, grant.id), "its sessions and streams end");
+    assert!(fixture.server.grants.is_live(&notes, grant.id));
     let check = |resource: &ProtectedResource| ask(&fixture, resource, &token, None).err();
     assert_eq!((check(&files), check(&notes)), (Some((BearerError::NotAllowed, None)), None));
 }
