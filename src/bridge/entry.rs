@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::child_user::ChildUser;
 use super::launch::{self, RunAs};
 use super::template::{self, Template, Variables};
-use super::upstream::{UpstreamHeader, UpstreamUrl};
+use super::upstream::{Header, UpstreamUrl};
 use crate::base::access::AccessRules;
 use crate::base::limits;
 use crate::base::startup_error::StartupError;
@@ -110,7 +110,7 @@ pub(crate) enum Location {
     /// A program that speaks MCP on its standard input and output.
     Program(Executable),
     /// A server that speaks Streamable HTTP.
-    Upstream { url: UpstreamUrl, headers: Vec<UpstreamHeader> },
+    Upstream { url: UpstreamUrl, headers: Vec<Header> },
 }
 
 /// A program to be started.
@@ -160,7 +160,7 @@ impl ServerEntry {
             Location::Program(program) => (&program.env, &[]),
             Location::Upstream { headers, .. } => (&[], headers),
         };
-        let headers = headers.iter().map(|header| (header.name.as_str(), &header.value));
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value));
         env.iter().map(|(name, value)| (name.as_str(), value)).chain(headers)
     }
 

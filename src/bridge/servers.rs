@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::child_user::ChildUser;
 use super::entry::{BridgeSetup, Executable, Home, Isolation, Location, ServerEntry};
-use super::upstream::{UpstreamHeader, UpstreamUrl};
+use super::upstream::UpstreamUrl;
 use crate::base::access::AccessRules;
 use crate::base::encoding::sha256;
 use crate::base::startup_error::StartupError;
@@ -205,7 +205,7 @@ impl EntryReader<'_> {
         let url = self.text("url", URL);
         let url = url.and_then(|url| self.keep("url", UpstreamUrl::parse(&url)))?;
         let headers = self.values("headers", |reader, name, value| {
-            UpstreamHeader::new(name, value, &url, &reader.setup.options.variables)
+            url.header(name, value, &reader.setup.options.variables)
         });
         Some(Location::Upstream { url, headers })
     }
@@ -236,22 +236,18 @@ impl EntryReader<'_> {
 
     /// M5: a value that belongs to one person must not reach a server that several persons share.
     fn check_persons(&mut self, entry: &ServerEntry) {
-        let member = match entry.location {
-            Location::Program(_) => "env",
-            Location::Upstream { .. } => "headers",
-        };
+        let member = if matches!(entry.location, Location::Program(_)) { "env" } else { "headers" };
         for (name, value) in entry.templates() {
-            let name = &format!("{member}.{name}");
-            let names_token = value.names_github_token();
-            match entry.isolation {
-                Isolation::Shared if names_token || value.names_person() => {
-                    self.mistake(name, "\"shared\" is started for nobody in particular: take the placeholder away, or choose another \"isolation\"");
+            let why = match entry.isolation {
+                Isolation::Shared if value.names_github_token() || value.names_person() => {
+                    "\"shared\" is started for nobody in particular: take the placeholder away, or choose another \"isolation\""
                 }
-                Isolation::User if names_token => {
-                    self.mistake(name, "${github.token} belongs to one login: choose the \"isolation\" \"grant\" or \"session\"");
+                Isolation::User if value.names_github_token() => {
+                    "${github.token} belongs to one login: choose the \"isolation\" \"grant\" or \"session\""
                 }
-                Isolation::Grant | Isolation::Session | Isolation::User | Isolation::Shared => {}
-            }
+                Isolation::Grant | Isolation::Session | Isolation::User | Isolation::Shared => continue,
+            };
+            self.mistake(&format!("{member}.{name}"), why);
         }
     }
 

@@ -13,7 +13,7 @@ use super::pool::InstancePool;
 use super::program::ProgramLauncher;
 use super::servers;
 use super::transport::Launcher;
-use super::upstream::{Upstream, UpstreamHeader};
+use super::upstream::Upstream;
 use crate::base::access::AccessRules;
 use crate::base::limits;
 use crate::base::startup_error::StartupError;
@@ -45,7 +45,7 @@ impl BridgeSetup<'_> {
             Some(url) => {
                 let headers = options.headers.iter().map(|text| {
                     let (name, value) = text.split_once(':').ok_or("write 'NAME: VALUE'")?;
-                    UpstreamHeader::new(name, value.trim(), url, &options.variables)
+                    url.header(name, value, &options.variables)
                 });
                 let headers = headers.collect::<Result<_, String>>();
                 let headers = headers.map_err(|why| StartupError::unusable("--header", why))?;

@@ -24,6 +24,9 @@ const OURS: &str = "accept accept-encoding connection content-length content-typ
 const NO_HEADER: UpstreamError =
     UpstreamError::Unusable(Cow::Borrowed("the value of one of its headers cannot be sent"));
 
+/// A header that the operator configured, with its value.
+pub(crate) type Header = (HeaderName, Template);
+
 /// The URL of an upstream. Its query may be a secret and is not printed.
 #[derive(Clone)]
 pub(crate) struct UpstreamUrl(String);
@@ -63,6 +66,22 @@ impl UpstreamUrl {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Parses the name and the value of a header that the operator configures for requests to this URL.
+    ///
+    /// # Errors
+    /// A sentence that describes the mistake, without the value.
+    pub(super) fn header(&self, name: &str, value: &str, environment: &Variables) -> Result<Header, String> {
+        let name: HeaderName = name.trim().parse().map_err(|_| "it is no name for a header")?;
+        if OURS.split(' ').any(|ours| name == *ours) || name.as_str().starts_with("mcp-") {
+            return Err(format!("{name} is set by this server itself"));
+        }
+        let value = Template::parse(value.trim(), environment).map_err(|error| format!("{name}: {error}"))?;
+        if value.names_github_token() && !self.is_private() {
+            return Err(format!("{name}: ${{github.token}} goes to an https or a loopback URL only"));
+        }
+        Ok((name, value))
+    }
 }
 
 impl fmt::Display for UpstreamUrl {
@@ -71,40 +90,11 @@ impl fmt::Display for UpstreamUrl {
     }
 }
 
-/// A header that the operator configured.
-pub(crate) struct UpstreamHeader {
-    pub(super) name: HeaderName,
-    pub(super) value: Template,
-}
-
-impl UpstreamHeader {
-    /// Parses the name and the value of a header to `url`.
-    ///
-    /// # Errors
-    /// A sentence that describes the mistake, without the value.
-    pub(super) fn new(
-        name: &str,
-        value: &str,
-        url: &UpstreamUrl,
-        environment: &Variables,
-    ) -> Result<UpstreamHeader, String> {
-        let name: HeaderName = name.trim().parse().map_err(|_| "it is no name for a header")?;
-        if OURS.split(' ').any(|ours| name == *ours) || name.as_str().starts_with("mcp-") {
-            return Err(format!("{name} is set by this server itself"));
-        }
-        let value = Template::parse(value.trim(), environment).map_err(|error| format!("{name}: {error}"))?;
-        if value.names_github_token() && !url.is_private() {
-            return Err(format!("{name}: ${{github.token}} goes to an https or a loopback URL only"));
-        }
-        Ok(UpstreamHeader { name, value })
-    }
-}
-
 /// An upstream, shared by all its sessions.
 pub(super) struct Upstream {
     pub(super) server: Arc<str>,
     pub(super) url: UpstreamUrl,
-    headers: Vec<UpstreamHeader>,
+    headers: Vec<Header>,
     trust: Trust,
     /// Keeps the parsed roots, for every agent.
     tls: Arc<RustlsConnector>,
@@ -113,12 +103,7 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(
-        server: Arc<str>,
-        url: UpstreamUrl,
-        headers: Vec<UpstreamHeader>,
-        trust: Trust,
-    ) -> Upstream {
+    pub(super) fn new(server: Arc<str>, url: UpstreamUrl, headers: Vec<Header>, trust: Trust) -> Upstream {
         let log_limit = Throttle::new(limits::FAILURES_PER_SECOND);
         Upstream { server, url, headers, trust, tls: Arc::default(), log_limit }
     }
@@ -143,12 +128,12 @@ impl Upstream {
         person: &Principal,
     ) -> Result<RequestBuilder<B>, UpstreamError> {
         let open_token = || person.upstream.token();
-        for header in &self.headers {
-            let value = header.value.fill(person, &open_token);
+        for (name, value) in &self.headers {
+            let value = value.fill(person, &open_token);
             let value = value.map_err(|why| UpstreamError::Unusable(why.into()))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| NO_HEADER)?;
             value.set_sensitive(true);
-            request = request.header(header.name.clone(), value);
+            request = request.header(name.clone(), value);
         }
         Ok(request)
     }

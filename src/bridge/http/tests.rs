@@ -10,7 +10,7 @@ use super::*;
 use crate::base::identity::fake::principal;
 use crate::bridge::fake::{outgoing, text};
 use crate::bridge::template::Variables;
-use crate::bridge::upstream::{UpstreamHeader, UpstreamUrl};
+use crate::bridge::upstream::UpstreamUrl;
 use crate::trust::Trust;
 use fake_upstream::{FakeUpstream, SOON, Seen, answer, answer_events, answer_json, wait_for_end};
 
@@ -71,7 +71,7 @@ impl Client {
         let variables: Variables = [("KEY".to_owned(), "k1".to_owned())].into();
         let header = |text: &&str| {
             let (name, value) = text.split_once(':').unwrap();
-            UpstreamHeader::new(name, value, &url, &variables).unwrap()
+            url.header(name, value, &variables).unwrap()
         };
         let headers = headers.iter().map(header);
         let upstream = Upstream::new(

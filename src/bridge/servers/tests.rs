@@ -102,7 +102,7 @@ fn every_member_is_read() {
         (&["repo".to_owned()][..], Duration::from_secs(60), true, false)
     );
     let Location::Upstream { url, headers } = &notes.location else { panic!("{}", notes.name) };
-    assert_eq!((url.as_str(), headers[0].name.as_str()), ("http://127.0.0.1:8000/mcp", "x-user"));
+    assert_eq!((url.as_str(), headers[0].0.as_str()), ("http://127.0.0.1:8000/mcp", "x-user"));
 }
 
 #[test]

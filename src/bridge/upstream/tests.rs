@@ -40,7 +40,7 @@ fn a_private_url_is_encrypted_or_on_this_machine() {
 fn headers_that_cannot_be_used_are_said_in_words() {
     let check = |url: &str, (name, value): (&str, &str), expected: &str| {
         let url = UpstreamUrl::parse(url).unwrap();
-        let error = UpstreamHeader::new(name, value, &url, &Variables::new()).err().unwrap();
+        let error = url.header(name, value, &Variables::new()).err().unwrap();
         assert!(error.contains(expected) && !error.contains("canary"), "{name}: {error}");
     };
     check("http://localhost/", ("a b", "canary"), "no name for a header");
@@ -49,6 +49,6 @@ fn headers_that_cannot_be_used_are_said_in_words() {
     check("http://localhost/", ("X", "${env.ABSENT}"), "x: the variable ABSENT is not set");
     check("http://host/", ("X", "${github.token}"), "https or a loopback URL only");
     let url = UpstreamUrl::parse("https://host/").unwrap();
-    let header = UpstreamHeader::new("X", "${github.token}", &url, &Variables::new());
-    assert!(header.is_ok_and(|header| header.value.names_github_token()));
+    let header = url.header("X", "${github.token}", &Variables::new());
+    assert!(header.is_ok_and(|(_, value)| value.names_github_token()));
 }
