@@ -227,17 +227,6 @@ struct ProgramThread {
     buffer: Vec<u8>,
 }
 
-/// An event that the thread waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Awaited {
-    Report,
-    Wake,
-    Output,
-    Errors,
-    /// Room in the program's input.
-    Input,
-}
-
 impl Drop for ProgramThread {
     /// A panic in this thread ends its program, so that callers do not wait for answers.
     fn drop(&mut self) {
@@ -257,11 +246,11 @@ impl ProgramThread {
         };
         // Output from before the end counts: it may hold answers. Bounded, because a descendant that outlived the guardian may write on.
         for _ in 0..limits::bridge::LAST_READS {
-            let ready = self.look(None, Duration::ZERO);
-            if ready.contains(&Awaited::Output) {
+            let [_, _, output, errors, _] = self.look(None, Duration::ZERO);
+            if output {
                 self.read_output();
             }
-            if ready.contains(&Awaited::Errors) {
+            if errors {
                 self.read_errors();
             }
         }
@@ -279,25 +268,26 @@ impl ProgramThread {
     /// Waits for one event and handles it; returns how the program ended, once it has.
     fn step(&mut self) -> Option<ProgramEnd> {
         let full_pipe = self.input.state.lock().full_pipe();
-        let ready = self.look(full_pipe.as_deref(), self.wait(full_pipe.is_some()));
-        if ready.contains(&Awaited::Output) {
+        let wait = self.wait(full_pipe.is_some());
+        let [report, wake, output, errors, room] = self.look(full_pipe.as_deref(), wait);
+        if output {
             self.read_output();
         }
-        if ready.contains(&Awaited::Errors) {
+        if errors {
             self.read_errors();
         }
-        if ready.contains(&Awaited::Wake) {
+        if wake {
             let _ = self.woken.read(&mut [0; 64]); // the number of wake-ups does not matter
         }
-        if ready.contains(&Awaited::Input) {
+        if room {
             self.input.state.lock().write();
         }
-        if full_pipe.is_none() || ready.contains(&Awaited::Input) {
+        if full_pipe.is_none() || room {
             self.stalls = clock::instant() + limits::bridge::STALL;
         } else if clock::instant() >= self.stalls {
             self.fault(ProgramEnd::STALLED);
         }
-        if ready.contains(&Awaited::Report) {
+        if report {
             let Some(reports) = self.guardian.read() else { return Some(ProgramEnd::Lost) };
             for report in reports {
                 match report {
@@ -323,21 +313,19 @@ impl ProgramThread {
         if is_pipe_full { wait.min(until(self.stalls)) } else { wait }
     }
 
-    /// Waits until something is ready: output, an error line, a report, room in a full pipe, or a wake-up.
-    fn look(&self, full_pipe: Option<&ChildStdin>, wait: Duration) -> Vec<Awaited> {
+    /// Waits until something is ready: a report, a wake-up, output, an error line, room in a full pipe. Returns for each whether it is.
+    fn look(&self, full_pipe: Option<&ChildStdin>, wait: Duration) -> [bool; 5] {
         // Rounded up: a wait of less than a millisecond would become a busy loop.
         let millis = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        let mut sources = vec![(Awaited::Report, self.guardian.as_fd()), (Awaited::Wake, self.woken.as_fd())];
-        sources.extend(self.stdout.as_ref().map(|(stdout, _)| (Awaited::Output, stdout.as_fd())));
-        sources.extend(self.stderr.as_ref().map(|(stderr, _)| (Awaited::Errors, stderr.as_fd())));
-        sources.extend(full_pipe.map(|stdin| (Awaited::Input, stdin.as_fd())));
-        let watched = sources.iter().map(|(source, pipe)| {
-            let events = if *source == Awaited::Input { libc::POLLOUT } else { libc::POLLIN };
-            (pipe, events)
-        });
-        let ready = sys::are_ready(&watched.collect::<Vec<_>>(), millis);
-        let ready = sources.iter().zip(ready).filter(|(_, is_ready)| *is_ready);
-        ready.map(|((source, _), _)| *source).collect()
+        let never = (self.woken.as_fd(), 0); // in place of a pipe that is closed or not waited for
+        let sources = [
+            (self.guardian.as_fd(), libc::POLLIN),
+            (self.woken.as_fd(), libc::POLLIN),
+            self.stdout.as_ref().map_or(never, |(stdout, _)| (stdout.as_fd(), libc::POLLIN)),
+            self.stderr.as_ref().map_or(never, |(stderr, _)| (stderr.as_fd(), libc::POLLIN)),
+            full_pipe.map_or(never, |stdin| (stdin.as_fd(), libc::POLLOUT)),
+        ];
+        sys::are_ready(&sources, millis).try_into().unwrap_or_default() // as many as there are sources
     }
 
     /// Takes the next step of an ending when its deadline has passed.
