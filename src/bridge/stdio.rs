@@ -71,7 +71,7 @@ impl Stdio {
             stage: EndStage::Running,
             due: clock::instant(),
             stalls: clock::instant() + limits::bridge::STALL,
-            ending: None,
+            fault: None,
             buffer: vec![0; READ_BYTES],
         };
         thread::Builder::new()
@@ -222,8 +222,8 @@ struct ProgramThread {
     due: Instant,
     /// When the program is ended for not reading its input.
     stalls: Instant,
-    /// The cause of the end, if it is known in advance.
-    ending: Option<ProgramEnd>,
+    /// Why the program was ended, if it was for its behaviour.
+    fault: Option<&'static str>,
     buffer: Vec<u8>,
 }
 
@@ -254,7 +254,7 @@ impl ProgramThread {
                 self.read_errors();
             }
         }
-        let ending = self.ending.take().unwrap_or(ending);
+        let ending = self.fault.map_or(ending, ProgramEnd::Faulty);
         self.log_end(&ending);
         self.input.state.lock().close();
         self.receiver.ended(&ending);
@@ -285,7 +285,7 @@ impl ProgramThread {
         if full_pipe.is_none() || room {
             self.stalls = clock::instant() + limits::bridge::STALL;
         } else if clock::instant() >= self.stalls {
-            self.fault(ProgramEnd::STALLED);
+            self.fault("it did not read its standard input");
         }
         if report {
             let Some(reports) = self.guardian.read() else { return Some(ProgramEnd::Lost) };
@@ -344,7 +344,7 @@ impl ProgramThread {
                 }
                 self.enter(EndStage::Asked, limits::bridge::CLOSE);
             }
-            EndStage::Mute => self.fault(ProgramEnd::MUTE),
+            EndStage::Mute => self.fault("it had closed its standard output"),
             EndStage::Asked => {
                 self.guardian.terminate();
                 self.enter(EndStage::Terminated, limits::bridge::TERMINATE);
@@ -365,8 +365,8 @@ impl ProgramThread {
     }
 
     /// Ends a program for invalid output or unread input; nothing more of it is read.
-    fn fault(&mut self, fault: ProgramEnd) {
-        self.ending.get_or_insert(fault);
+    fn fault(&mut self, why: &'static str) {
+        self.fault.get_or_insert(why);
         (self.stdout, self.stderr) = (None, None);
         self.input.state.lock().close();
         self.kill();
@@ -378,15 +378,15 @@ impl ProgramThread {
             Ok(line) if line.trim_ascii().is_empty() => {}
             Ok(line) => {
                 if !self.receiver.receive(line) && self.noise.is_flood(line.len()) {
-                    fault.get_or_insert(ProgramEnd::FLOOD);
+                    fault.get_or_insert("it wrote too much that is not JSON-RPC to its standard output");
                 }
             }
             Err(_) => {
-                fault.get_or_insert(ProgramEnd::NOT_UTF8);
+                fault.get_or_insert("it wrote what is not UTF-8");
             }
         };
         if read_lines(&mut self.stdout, &mut self.buffer, take) == Err(TooLong) {
-            fault = Some(ProgramEnd::LINE_TOO_LONG);
+            fault = Some("it wrote a line of more than 8 MiB");
         }
         if self.stdout.is_none() && matches!(self.stage, EndStage::Running) && !self.is_asked() {
             self.enter(EndStage::Mute, limits::bridge::CLOSE);

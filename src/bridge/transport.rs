@@ -86,15 +86,6 @@ pub(super) enum ProgramEnd {
     Closed,
 }
 
-impl ProgramEnd {
-    pub(super) const LINE_TOO_LONG: ProgramEnd = ProgramEnd::Faulty("it wrote a line of more than 8 MiB");
-    pub(super) const NOT_UTF8: ProgramEnd = ProgramEnd::Faulty("it wrote what is not UTF-8");
-    pub(super) const FLOOD: ProgramEnd =
-        ProgramEnd::Faulty("it wrote too much that is not JSON-RPC to its standard output");
-    pub(super) const STALLED: ProgramEnd = ProgramEnd::Faulty("it did not read its standard input");
-    pub(super) const MUTE: ProgramEnd = ProgramEnd::Faulty("it had closed its standard output");
-}
-
 impl fmt::Display for ProgramEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -23,7 +23,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 64),
         ],
     ),
-    ("the bridge", &[("bridge", 4757)]),
+    ("the bridge", &[("bridge", 4749)]),
     ("ring 3, MCP", &[("mcp", 4732)]),
     (
         "ring 4, shell",

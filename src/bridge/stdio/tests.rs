@@ -126,10 +126,13 @@ fn invalid_or_excessive_output_ends_the_program() {
     let check = |script: &str, fault: ProgramEnd| {
         assert_eq!(Program::start(script).ending(), fault, "{script}");
     };
-    check("head -c 8388609 /dev/zero | tr '\\0' x; sleep 1000", ProgramEnd::LINE_TOO_LONG);
-    check("printf '\\377\\n'; sleep 1000", ProgramEnd::NOT_UTF8);
-    check("yes banner", ProgramEnd::FLOOD);
-    check("exec >&-; sleep 1000", ProgramEnd::MUTE);
+    check(
+        "head -c 8388609 /dev/zero | tr '\\0' x; sleep 1000",
+        ProgramEnd::Faulty("it wrote a line of more than 8 MiB"),
+    );
+    check("printf '\\377\\n'; sleep 1000", ProgramEnd::Faulty("it wrote what is not UTF-8"));
+    check("yes banner", ProgramEnd::Faulty("it wrote too much that is not JSON-RPC to its standard output"));
+    check("exec >&-; sleep 1000", ProgramEnd::Faulty("it had closed its standard output"));
     let program = Program::start("printf '{'; head -c 8000000 /dev/zero | tr '\\0' x; echo '}'");
     assert_eq!(program.message().len(), 8_000_002);
     assert_eq!(program.ending(), ProgramEnd::Exited(0));
