@@ -405,13 +405,9 @@ impl Instance {
 
     /// The start of its idle time; `None` if it is in use, or a call waits for it.
     fn idle_since(&self) -> Option<Instant> {
-        if self.peer.running() > 0 {
-            return None;
-        }
-        let called = self.peer.last_used();
+        let unused = self.peer.unused_since(self.started)?;
         let state = self.state.lock();
-        let used = called.map_or(state.used, |called| called.max(state.used));
-        matches!(state.phase, InstancePhase::Ready(_)).then_some(used)
+        matches!(state.phase, InstancePhase::Ready(_)).then_some(unused.max(state.used))
     }
 
     /// Has the program end. Running requests may be answered until it has ended.

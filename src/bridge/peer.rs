@@ -205,9 +205,11 @@ impl Peer {
         self.state.lock().running.values().filter(|running| running.waiter.owner().is_some()).count()
     }
 
-    /// When the latest request of a client ended; `None` before the first.
-    pub(super) fn last_used(&self) -> Option<Instant> {
-        self.state.lock().used
+    /// When the latest request of a client ended, or `start` before the first; `None` while one runs.
+    pub(super) fn unused_since(&self, start: Instant) -> Option<Instant> {
+        let state = self.state.lock();
+        let is_used = state.running.values().any(|running| running.waiter.owner().is_some());
+        (!is_used).then(|| state.used.unwrap_or(start))
     }
 
     /// Handles one text of the peer; returns whether it is JSON-RPC. Notifications that belong to no request go to `receiver`.

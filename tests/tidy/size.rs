@@ -23,7 +23,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 64),
         ],
     ),
-    ("the bridge", &[("bridge", 4749)]),
+    ("the bridge", &[("bridge", 4747)]),
     ("ring 3, MCP", &[("mcp", 4732)]),
     (
         "ring 4, shell",
