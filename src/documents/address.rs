@@ -37,12 +37,12 @@ const GLOBAL_IPV6: &str = "2000::/3";
 
 /// Whether `address` is on the public internet, and not on this host or in its network.
 pub fn is_global(address: IpAddr) -> bool {
-    let is_in = |network: &str| Network::parse(network).is_ok_and(|network| network.contains(address));
+    let is_in = |network: &str| Network::parse(network).map(|network| network.contains(address));
     let is_candidate = match address {
         IpAddr::V4(_) => true,
-        IpAddr::V6(address) => is_in(GLOBAL_IPV6) && !is_isatap(address),
+        IpAddr::V6(address) => is_in(GLOBAL_IPV6) == Ok(true) && !is_isatap(address),
     };
-    is_candidate && !NOT_GLOBAL.into_iter().any(is_in)
+    is_candidate && NOT_GLOBAL.into_iter().all(|network| is_in(network) == Ok(false))
 }
 
 /// RFC 5214: an interface identifier that carries an IPv4 address behind `5efe`.
