@@ -157,11 +157,11 @@ impl Command {
         })
     }
 
-    /// Whether a flag of its own takes a value, or `None` if its usage shows no such flag.
+    /// Whether a flag of its own takes a value: in its usage something other than a flag follows. `None` if its usage has no such flag.
     fn takes_value(&self, flag: &str) -> Option<bool> {
         let usage = self.usage("");
         let mut words = usage.split([' ', '[', ']', '(', ')', '|']).filter(|word| !word.is_empty());
-        words.find(|word| *word == flag)?;
+        words.find(|word| *word == flag && *word != "--")?;
         Some(words.next().is_some_and(|next| !next.starts_with('-')))
     }
 
@@ -227,15 +227,15 @@ pub(super) fn parse(line: Vec<String>) -> Result<CommandLine, StartupError> {
             parsed.arguments.push(arg);
             continue;
         }
-        let (flag, attached) = match arg.split_once('=') {
-            Some((flag, value)) => (flag, Some(value.to_owned())),
-            None => (arg.as_str(), None),
-        };
-        parsed.take_flag(flag, attached, &mut args)?;
+        let (flag, attached) = arg.split_once('=').unzip();
+        parsed.take_flag(flag.unwrap_or(&arg), attached.map(str::to_owned), &mut args)?;
     }
     if parsed.program.is_empty() && parsed.has("--env") {
         let why = "it is a variable of a program to be served: write the program at the end, behind --";
         return Err(StartupError::unusable("--env", why));
+    }
+    if let Action::Operate(operation) = command.action {
+        operation(&parsed)?;
     }
     Ok(parsed)
 }

@@ -241,10 +241,10 @@ impl Config {
             Action::Operate(operation) => {
                 let operation = operation(&line)?;
                 let file =
-                    (operation == Operation::BackUp).then(|| line.arguments.first().map(PathBuf::from));
+                    line.arguments.first().filter(|_| operation == Operation::BackUp).map(PathBuf::from);
                 let files = self.state_files();
                 let format = if line.has("--json") { log::Format::Json } else { log::Format::Human };
-                Invocation::Operate(OperatorCommand { operation, files, file: file.flatten(), format })
+                Invocation::Operate(OperatorCommand { operation, files, file, format })
             }
         })
     }

@@ -61,6 +61,12 @@ fn service_tokens_are_ordered_by_name() {
     refused(&["tokens", "add", "ci", "--days", "a year"], &[], "--days: write a number of days");
     refused(&["tokens", "add", "ci", "--address", "10.0.0.1/8"], &[], "ends in zeros, like 10.0.0.0/8");
     refused(&["tokens", "revoke", "ci", "--days", "1"], &[], "no option \"--days\"");
+    // The command line's mistakes come before those of the files.
+    refused(
+        &["tokens", "add", "ci", "--days", "x"],
+        &[("MCP_CONFIG", "/nonexistent")],
+        "write a number of days",
+    );
 }
 
 #[test]
@@ -220,6 +226,8 @@ fn arguments_after_two_hyphens_are_the_command_to_run() {
         matches!(parse(&["check", "--", "x"], READY), Ok(Invocation::Check(config)) if config.bridge.programs() > 0)
     );
     refused(&["--"], &[], "--: write the program");
+    refused(&["--=x"], &[], "no option \"--\"");
+    refused(&["check", "--=x"], &[], "no option \"--\"");
     refused(&["status", "--", "x"], &[], "no option \"--\"");
     refused(&["status", "--env", "A"], &[], "no option \"--env\"");
     refused(&["--bridge-idle", "0"], &[], "--bridge-idle: write a number of seconds");
