@@ -24,10 +24,11 @@ pub(super) struct Greeting {
 /// Capabilities that are passed on. Others, such as the tasks of 2025-11-25, have methods that are not passed on.
 const CARRIED: [&str; 6] = ["tools", "prompts", "resources", "completions", "logging", "extensions"];
 
-/// Handles the outcome. A second outcome is possible if the peer ends while it is sent a request, and is to be ignored.
+/// Handles the outcome. It has to ignore a second one, which is possible if the peer ends while it is sent a request.
 type Done = Arc<dyn Fn(Result<Greeting, Unavailable>) + Send + Sync>;
 
-/// Starts the handshake in the era `first`; `done` is called on the thread that reads the peer.
+/// Starts the handshake in the era `first`; `done` is called on the thread that reads the peer, or on this one if the
+/// request cannot be sent.
 pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, (first, done): (Era, Done)) {
     Handshake { peer: Arc::clone(peer), era: first, is_second: false, client_info, done }.send();
 }

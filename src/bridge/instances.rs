@@ -301,13 +301,13 @@ impl Instances {
         is_successor && self.settings.isolation != Isolation::Session // with this isolation the predecessor may belong to another session
     }
 
-    /// Records the failure of an instance. The end of a removed instance was intended.
+    /// Records the failure of an instance, once, and removes it. The end of an instance that was removed before was intended.
     fn failed(&self, instance: &Instance, why: String) {
         let now = clock::instant();
         let was_steady = now.saturating_duration_since(instance.started) >= limits::bridge::STEADY;
         {
             let mut slots = self.settings.pool.slots.lock();
-            if !slots.holds(&instance.key, instance) {
+            if !slots.remove(&instance.key, instance) {
                 return;
             }
             let history = slots.history_mut(&instance.key);
@@ -353,7 +353,7 @@ impl Instance {
         job(outcome.map(|greeting| (Arc::clone(self), greeting)));
     }
 
-    /// The handshake has ended.
+    /// The handshake has ended. A second outcome changes nothing: a failed instance is removed, and another is over or ready.
     fn greeted(self: &Arc<Instance>, greeting: Result<Greeting, Unavailable>) {
         let greeting = match greeting {
             Ok(greeting) => Arc::new(greeting),

@@ -53,6 +53,7 @@ fn resume(parked: &ParkedCalls, ticket: &str, context: Context) {
         context.complete(Err(Error::invalid_params(why).into()));
     }
 }
+
 /// Whether a call may be retried once: its instance may have ended between being found and being sent the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {

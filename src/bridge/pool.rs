@@ -201,11 +201,9 @@ impl<I> Slots<I> {
         self.running.get(key).is_some_and(|slot| std::ptr::eq(&*slot.instance, instance))
     }
 
-    /// Removes an instance, unless another has taken its place.
-    pub(super) fn remove(&mut self, key: &InstanceKey, instance: &I) {
-        if self.holds(key, instance) {
-            self.running.remove(key);
-        }
+    /// Removes an instance, unless another has taken its place. Returns whether it was there.
+    pub(super) fn remove(&mut self, key: &InstanceKey, instance: &I) -> bool {
+        self.holds(key, instance) && self.running.remove(key).is_some()
     }
 
     /// Removes the instance that must make room for `user` to have one more: the one that has been idle for the longest time.

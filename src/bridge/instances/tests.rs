@@ -258,6 +258,16 @@ fn a_program_that_cannot_be_launched_says_why() {
     fleet.ready(&person(1, 1));
 }
 
+/// A program that ends while it is sent `initialize` ends the handshake twice.
+#[test]
+fn a_failure_is_recorded_once() {
+    let fleet = usual();
+    fleet.ask(&person(1, 1));
+    let instance = fleet.instances.running_for(&person(1, 1)).unwrap();
+    (0..2).for_each(|_| fleet.instances.failed(&instance, "it ended".to_owned()));
+    assert_eq!(fleet.instances.failures.lock().failures, 1);
+}
+
 /// After the end of a ready instance, the next call starts another.
 #[test]
 fn the_next_call_starts_a_dead_instance_again() {
