@@ -1,6 +1,7 @@
 //! The bridge from its users' view: the real binary in front of a real program, a login, both eras.
 
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,6 +47,14 @@ pub(crate) fn text(server: &Server, token: &str, tool: &str) -> String {
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
+/// The value of the only program's sample in a family of the metrics.
+fn metric(server: &Server, family: &str) -> String {
+    let socket = UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
+    let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
+    let sample = page.text().lines().find(|line| line.starts_with(&format!("{family}{{server="))).unwrap();
+    sample.rsplit_once(' ').unwrap().1.to_owned()
+}
+
 fn is_alive(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
@@ -80,14 +89,8 @@ fn a_program_is_started_only_after_a_login() {
         pids[0],
         "another client program of the same person"
     );
-    let socket = std::os::unix::net::UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
-    let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
-    for (family, value) in
-        [("mcp_programs", "2"), ("mcp_program_restarts_total", "0"), ("mcp_program_failures_total", "0")]
-    {
-        let is_sample = |line: &str| line.starts_with(&format!("{family}{{server=")) && line.ends_with(value);
-        assert!(page.text().lines().any(is_sample), "{family}\n{}", page.text());
-    }
+    let families = ["mcp_programs", "mcp_program_restarts_total", "mcp_program_failures_total"];
+    assert_eq!(families.map(|family| metric(&server, family)), ["2", "0", "0"]);
     let log = server.wait_for_log("as-peer");
     assert!(
         log.contains("program.started") && log.contains("program.stderr") && log.contains("program.noise"),
@@ -187,6 +190,8 @@ fn a_program_that_dies_fails_its_call_and_is_started_again() {
     let answer = reply(&request.bearer(&tokens.access).send(server.authority()).unwrap());
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(message.contains("it ended with exit status 3. The next call starts it again"), "{message}");
+    let families = ["mcp_program_restarts_total", "mcp_program_failures_total"];
+    assert_eq!(families.map(|family| metric(&server, family)), ["0", "1"]);
     assert_ne!(text(&server, &tokens.access, "pid"), first);
     let log = server.wait_for_log("program.died");
     let died = log.lines().find(|line| line.contains("program.died")).unwrap();

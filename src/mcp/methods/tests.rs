@@ -13,7 +13,8 @@ fn each_operation_has_one_row() {
         Operation::ReadResource => "resources/read",
         Operation::Complete => "completion/complete",
     };
-    let operations: Vec<Operation> = METHODS.iter().filter_map(|row| row.operation).collect();
-    assert_eq!(operations.len(), 8);
-    assert!(operations.iter().all(|&operation| operation.method() == named(operation)));
+    let rows: Vec<(&str, Operation)> =
+        METHODS.iter().filter_map(|row| Some((row.name, row.operation?))).collect();
+    assert_eq!(rows.len(), 8);
+    assert!(rows.iter().all(|&(name, operation)| name == named(operation) && name == operation.method()));
 }
