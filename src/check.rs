@@ -306,7 +306,7 @@ impl Report {
         }
     }
 
-    /// Files of rules that others can change, and of secrets that others can read.
+    /// Files of rules that others can change, and of secrets that others can read or change.
     fn exposed_files(&mut self, config: &Config) {
         let secret = config.github.client_secret.file().cloned();
         let password = config.state_files().store.password_file;
@@ -314,7 +314,7 @@ impl Report {
         let rules =
             [&config.file, &config.bridge.file, &config.access, &config.clients.file, &config.ca_file];
         let rules = rules.map(|path| (path, (0o002, "change", "o-w")));
-        let secrets = [&secret, &password, &key].map(|path| (path, (0o007, "read the secret in", "o-rwx")));
+        let secrets = [&secret, &password, &key].map(|path| (path, (0o006, "read or change", "o-rwx")));
         for (path, (bits, act, mode)) in rules.into_iter().chain(secrets) {
             if let Some(path) = path.as_ref().filter(|path| capped::is_exposed(path, bits)) {
                 let (path, users) = (path.display(), "every user of this machine can");

@@ -354,14 +354,14 @@ impl Sweeper {
         // Ends when `stop` is tripped.
         thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
             let _ending: Sender<()> = ending;
-            for sweep in (1_u64..).take_while(|_| !stopped.wait(limits::SWEEP)) {
+            let mut sweeps: u64 = 0;
+            while !stopped.wait(limits::SWEEP) {
                 app.sweep();
-                if sweep.is_multiple_of(limits::SWEEPS_A_TRIM) {
+                sweeps = sweeps.wrapping_add(1);
+                if sweeps.is_multiple_of(limits::SWEEPS_A_TRIM) {
                     sys::trim_heap();
                 }
-                if let Some(tls) = &tls {
-                    tls.reload_if_changed();
-                }
+                tls.iter().for_each(|tls| tls.reload_if_changed());
             }
             // S3: revocations that a full disk did not take are written before the end, if it takes them now.
             app.sweep();

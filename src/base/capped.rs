@@ -16,8 +16,8 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_from(file.ok_or_else(|| io::Error::other("it is not a regular file"))??, limits::FILE_BYTES)
 }
 
-/// Whether somebody has one of these permissions for a file or directory: `0o007` is every user of this machine to read, change or run
-/// it, `0o002` to change it, `0o070` its group.
+/// Whether the mode of a file or directory has one of these bits: `0o006` lets every user of this machine read or change it, `0o002`
+/// change it, `0o070` lets its group use it.
 pub fn is_exposed(path: &Path, bits: u32) -> bool {
     path.metadata().is_ok_and(|file| file.permissions().mode() & bits != 0)
 }

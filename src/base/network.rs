@@ -34,7 +34,8 @@ impl Network {
         let (bits, length) = bits_of(first);
         let digits =
             |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let prefix: u32 = prefix.map_or(Some(length), digits).filter(|&bits| bits <= length).ok_or(FORMS)?;
+        let prefix: u32 = prefix.map_or(Some(length), digits).filter(|&n| n <= length).ok_or(FORMS)?;
+        // A prefix of all 128 bits leaves no bit behind it.
         if bits.checked_shl(prefix).unwrap_or_default() != 0 {
             return Err("the address of a network ends in zeros, like 10.0.0.0/8");
         }

@@ -96,7 +96,7 @@ fn a_report_lists_listeners_and_limits() {
     assert!(!text.contains("others reach"), "{text}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = ("GITHUB_CLIENT_SECRET_FILE", path.as_str());
-    let fix = format!("can read the secret in {path}\n   fix: chmod o-rwx {path}");
+    let fix = format!("can read or change {path}\n   fix: chmod o-rwx {path}");
     check_words(&[open], true, &[&fix]);
     check_words(&[("MCP_STORE_PASSWORD_FILE", path.as_str())], true, &[&fix]);
     let no_certificate = [("MCP_TLS_CERT", "/nonexistent"), ("MCP_TLS_KEY", path.as_str()), places[2]];

@@ -109,8 +109,8 @@ impl Connections {
     pub(crate) fn watch_streams(&self, pause: Duration, ended: &CancelToken) {
         loop {
             let has_ended = ended.wait(pause);
-            let links = self.links();
-            let streams: Vec<_> = links.iter().filter_map(|link| Some((link, link.waker()?))).collect();
+            let with_waker = |link: &Arc<Link>| Some((Arc::clone(link), link.waker()?));
+            let streams: Vec<_> = self.links.lock().values().filter_map(with_waker).collect();
             // POLLRDHUP detects a FIN or RST even behind unread bytes, which a peek does not.
             let sockets: Vec<_> = streams.iter().map(|(link, _)| (&*link.socket, libc::POLLRDHUP)).collect();
             let gone = sys::are_ready(&sockets, 0);

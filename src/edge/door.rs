@@ -66,7 +66,7 @@ pub struct DoorState {
     pub(crate) settings: Settings,
     /// Open connections; for the trusted door, requests that are being answered, each with a thread.
     pub(crate) running: Arc<Quota<()>>,
-    /// None for the trusted door: tiny_http keeps its own.
+    /// Empty for the trusted door: tiny_http keeps its own connections.
     pub(crate) connections: Arc<Connections>,
     /// Open streams.
     pub(crate) streams: Arc<Quota<()>>,
@@ -114,8 +114,8 @@ impl DoorState {
         quota.nothing(())
     }
 
-    /// Waits for the answer, and tells the application when it takes long. `None` if the client has disconnected, which is told as
-    /// well.
+    /// Waits for the answer, and tells the application when it takes long. `None` if `client_has_gone`; the application is told that,
+    /// too.
     pub(crate) fn wait(&self, waiter: &Waiter, client_has_gone: impl Fn() -> bool) -> Option<Response> {
         let answer = |patience| waiter.wait(clock::instant() + patience);
         if let Some(response) = answer(self.settings.slow_call) {

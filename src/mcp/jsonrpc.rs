@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0: ids, errors, and outgoing messages. [`super::intake`] reads incoming ones.
+//! JSON-RPC 2.0: ids, errors, outgoing messages, and the members of incoming ones, which [`super::intake`] and the bridge read.
 
 use std::borrow::Cow;
 

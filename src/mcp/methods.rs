@@ -1,4 +1,4 @@
-//! The methods that clients may call: one row each. Each era serves a subset.
+//! The methods that clients may call, one row each, and the operations of backends among them. Each era serves a subset.
 
 use std::borrow::Cow;
 

@@ -113,7 +113,7 @@ impl Session {
 
     /// A session of HTTP+SSE, with this stream for everything. Its client has yet to declare its capabilities.
     pub(super) fn on_stream(core: &Core, principal: &Principal, id: &str, stream: EventStream) -> Session {
-        let (client, standalone) = (OnceLock::new(), Arc::new(stream));
+        let (client, standalone) = (OnceLock::new(), Arc::new(stream)); // in place of a resumable one
         Session { kind: Kind::HttpSse, client, standalone, ..Session::new(core, principal, id, None) }
     }
 

@@ -80,11 +80,8 @@ impl CallbackEndpoint {
         };
         let outcome = login.ok_or(Problem::LoginExpired).and_then(|login| self.finish(head, &query, &login));
         outcome.unwrap_or_else(|problem| {
-            if is_account {
-                self.resources.pages.sign_in(SignIn::Again(problem))
-            } else {
-                self.resources.pages.problem(problem)
-            }
+            let pages = &self.resources.pages;
+            if is_account { pages.sign_in(SignIn::Again(problem)) } else { pages.problem(problem) }
         })
     }
 

@@ -127,7 +127,10 @@ impl ProviderError {
     /// Whether the provider does not answer, or not as it should. Conditions that users can bring about must not count as that: a person
     /// who has left the organisation could stay for a day by using up their requests at GitHub, or by refreshing many grants at once.
     pub(super) fn is_outage(self) -> bool {
-        matches!(self, ProviderError::Unreachable | ProviderError::Nonsense | ProviderError::Misconfigured)
+        match self {
+            Self::Unreachable | Self::Nonsense | Self::Misconfigured => true,
+            Self::Refused | Self::Blocked(_) | Self::Busy | Self::UsedUp => false,
+        }
     }
 
     /// Whether a login that fails with it is charged to its sender. Not if the fault is ours or the network's; senders can cause all

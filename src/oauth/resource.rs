@@ -48,7 +48,7 @@ pub struct ProtectedResource {
 pub struct Resources {
     /// Guards the list, which SIGHUP replaces.
     pub(super) current: Mutex<Vec<Arc<ProtectedResource>>>,
-    /// The pages of none in particular.
+    /// Pages that belong to no single server.
     pub pages: Pages,
 }
 

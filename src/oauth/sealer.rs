@@ -1,4 +1,4 @@
-//! What every endpoint needs to make and open sealed values: keys, randomness, and a clock that may not be set yet.
+//! Makes and opens the sealed values of all endpoints. It has the keys, the randomness, and the clock, which may not be set yet.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,9 +15,9 @@ pub(super) enum TokenError {
     Repeated,
     /// Two methods of client authentication, two headers, or an unreadable one.
     MalformedClient,
-    /// An unknown client, or a wrong, missing or superfluous secret: these are not told apart (RFC 6749 section 5.2).
+    /// An unknown client, or a wrong, missing or superfluous secret: these are not told apart (RFC 6749 section 5.2). `basic`:
+    /// it tried HTTP Basic, which the answer then names.
     InvalidClient {
-        /// Whether the client tried HTTP Basic, which the answer then names.
         basic: bool,
     },
     Missing(&'static str),

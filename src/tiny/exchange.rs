@@ -41,8 +41,8 @@ fn answer(door: &DoorState, request: &mut tiny_http::Request) -> Result<Response
     let mut share = door.share(ticket.limit);
     let body = read_body(request, length.ok_or(Refusal::BodyTooLarge)?, &mut share)?;
     let waiter = door.pool.serve(None, ticket, (body, share)).map_err(|Full| Refusal::Busy)?;
-    // Always there at last: tiny_http cannot tell that the client has gone.
-    Ok(door.wait(&waiter, || false).unwrap_or_else(|| Response::new(500)))
+    // tiny_http cannot tell that a client has disconnected: this waits for the answer.
+    door.wait(&waiter, || false).ok_or(Refusal::Busy)
 }
 
 fn write(door: &DoorState, response: Response, asked: Asked, mut sink: Writer) {

@@ -140,8 +140,8 @@ impl Pool {
         self.shared.workers.held()
     }
 
-    /// Closes the queue, lets the workers finish the jobs in it, and waits for them up to `patience`. Returns whether all have
-    /// ended.
+    /// Closes the queue, lets the workers finish the jobs in it, and waits up to `patience` until all have ended. Returns whether all
+    /// jobs are done; a worker that the supervisor starts even now finds none.
     pub fn stop(&self, patience: Duration) -> bool {
         drop(self.jobs.lock().take());
         self.shared.workers.wait_below(1, patience)
@@ -150,7 +150,7 @@ impl Pool {
 
 impl Shared {
     /// Sleeps until it is woken because a job waits. Then checks every [`limits::QUEUE_TICK`] whether the queue moves, until it is empty.
-    /// So it wakes once in a tick at most, however many jobs wait for a moment.
+    /// So it wakes about once in a tick at most, however many jobs wait for a moment.
     fn supervise(self: Arc<Shared>, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
             let mut taken_before = self.taken.load(Ordering::Relaxed);
