@@ -107,7 +107,8 @@ fn scopes(list: &str) -> Vec<String> {
     scopes.map(str::to_owned).collect()
 }
 
-/// The owner of a token, as `GET /user` answers. Read by [`profile`] only, which checks number and login.
+/// The owner of a token, as `GET /user` answers.
+// Deserialized by `profile` only, which checks number and login.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// The account's number, which never passes to another account.
