@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -309,15 +310,21 @@ fn spawn(command: &mut Command, log: &Arc<Mutex<String>>) -> (Child, Receiver<()
 /// starting still holds a copy of the listener of [`free_address`].
 const IN_USE: &str = "is in use by another program";
 
-/// A free loopback address. It must be known beforehand: it is part of the public URL, and stays
-/// the same over a restart.
+/// A free loopback address, each time another one. It must be known beforehand: it is part of the public URL, and stays the same over a
+/// restart. Its port is below those that the kernel gives to connections and to listeners
+/// at port 0, so that none of another test gets it before a server does.
 pub(crate) fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut addresses = std::iter::repeat_with(|| {
+        let number = NEXT.fetch_add(1, Ordering::SeqCst).wrapping_add(std::process::id());
+        format!("127.0.0.1:{}", 10_000 + number % 20_000)
+    });
+    addresses.find(|address| TcpListener::bind(address).is_ok()).unwrap()
 }
 
 pub(crate) fn temporary_directory() -> PathBuf {
-    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::SeqCst);
     let path = std::env::temp_dir().join(format!("mcp-oauth-server-test-{}-{number}", std::process::id()));
     let _ = fs::remove_dir_all(&path); // left by a run whose process had the same id
     path
