@@ -114,8 +114,8 @@ impl DoorState {
         quota.nothing(())
     }
 
-    /// Waits for the answer, and tells the application when it takes long. `None` if `client_has_gone`; the application is told that,
-    /// too.
+    /// Waits for the answer, and tells the application when it takes long. `None` if `client_has_gone`, which it tells the
+    /// application as well.
     pub(crate) fn wait(&self, waiter: &Waiter, client_has_gone: impl Fn() -> bool) -> Option<Response> {
         let answer = |patience| waiter.wait(clock::instant() + patience);
         if let Some(response) = answer(self.settings.slow_call) {

@@ -11,7 +11,7 @@ use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, PATIENCE, Request};
 use crate::support::instant;
-use crate::support::server::{Server, temporary_directory};
+use crate::support::server::{Server, sample, temporary_directory};
 use crate::support::walk::{REDIRECT_URI, in_session, modern};
 
 fn operate(server: &Server, arguments: &[&str], more: &[(&str, &str)]) {
@@ -163,11 +163,7 @@ fn a_full_disk_stops_calls_only_where_the_log_is_required() {
     call(&server, &tokens.access, &json!({"name": "Ada"})).expect(200);
     let log = server.wait_for_log("audit.failed");
     assert!(log.contains("No space left on device") && log.contains("calls go on unrecorded"), "{log}");
-    let socket = std::os::unix::net::UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
-    let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
-    let failed =
-        page.text().lines().find_map(|line| line.strip_prefix("mcp_audit_lines_total{outcome=\"failed\"} "));
-    assert!(failed.unwrap().parse::<u64>().unwrap() >= 3, "{}", page.text());
+    assert!(sample(&server.metrics(), "mcp_audit_lines_total{outcome=\"failed\"}") >= 3);
 
     let server = Server::start_with(&FakeGitHub::start(), &[full, ("MCP_AUDIT_REQUIRED", "on")]);
     let (_, tokens) = server.login();

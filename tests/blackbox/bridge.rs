@@ -1,7 +1,6 @@
 //! The bridge from its users' view: the real binary in front of a real program, a login, both eras.
 
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::peer;
 use crate::support::github::FakeGitHub;
-use crate::support::http::{PATIENCE, Request};
+use crate::support::http::PATIENCE;
 use crate::support::instant;
-use crate::support::server::Server;
+use crate::support::server::{Server, sample};
 use crate::support::walk::{in_session, modern, modern_with, reply};
 
 /// A command line for a server in front of the test's own peer.
@@ -47,12 +46,11 @@ pub(crate) fn text(server: &Server, token: &str, tool: &str) -> String {
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// The value of the only program's sample in a family of the metrics.
-fn metric(server: &Server, family: &str) -> String {
-    let socket = UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
-    let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
-    let sample = page.text().lines().find(|line| line.starts_with(&format!("{family}{{server="))).unwrap();
-    sample.rsplit_once(' ').unwrap().1.to_owned()
+/// A metric of the program, whose name is that of this executable.
+fn metric(server: &Server, family: &str) -> u64 {
+    let program = std::env::current_exe().unwrap();
+    let name = program.file_name().unwrap().to_str().unwrap();
+    sample(&server.metrics(), &format!("{family}{{server=\"{name}\"}}"))
 }
 
 fn is_alive(pid: &str) -> bool {
@@ -90,7 +88,7 @@ fn a_program_is_started_only_after_a_login() {
         "another client program of the same person"
     );
     let families = ["mcp_programs", "mcp_program_restarts_total", "mcp_program_failures_total"];
-    assert_eq!(families.map(|family| metric(&server, family)), ["2", "0", "0"]);
+    assert_eq!(families.map(|family| metric(&server, family)), [2, 0, 0]);
     let log = server.wait_for_log("as-peer");
     assert!(
         log.contains("program.started") && log.contains("program.stderr") && log.contains("program.noise"),
@@ -191,7 +189,7 @@ fn a_program_that_dies_fails_its_call_and_is_started_again() {
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(message.contains("it ended with exit status 3. The next call starts it again"), "{message}");
     let families = ["mcp_program_restarts_total", "mcp_program_failures_total"];
-    assert_eq!(families.map(|family| metric(&server, family)), ["0", "1"]);
+    assert_eq!(families.map(|family| metric(&server, family)), [0, 1]);
     assert_ne!(text(&server, &tokens.access, "pid"), first);
     let log = server.wait_for_log("program.died");
     let died = log.lines().find(|line| line.contains("program.died")).unwrap();

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::github::FakeGitHub;
-use crate::support::http::{PATIENCE, Request};
-use crate::support::server::Server;
+use crate::support::http::Request;
+use crate::support::server::{Server, sample};
 use crate::support::walk::{in_session, modern};
 
 /// L2: one line per call, written when the answer is complete, with the time to its end and nothing that a client made up.
@@ -58,9 +58,7 @@ fn a_call_is_logged_with_its_target_its_outcome_and_the_time_to_its_end() {
     assert!(calls[1..3].iter().all(|line| line["ms"].as_u64().unwrap() >= 400), "{calls:?}");
     assert!(!log.contains("canary"), "{log}");
 
-    let socket = std::os::unix::net::UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let page = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
+    let page = server.metrics();
     for line in [
         r#"mcp_calls_total{method="tools/call",outcome="ok"} 2"#,
         r#"mcp_calls_total{method="tools/call",outcome="tool_error"} 1"#,
@@ -68,10 +66,9 @@ fn a_call_is_logged_with_its_target_its_outcome_and_the_time_to_its_end() {
         &format!(r#"mcp_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION")),
         "mcp_grants 1",
     ] {
-        assert!(page.text().lines().any(|each| each == line), "{line} is not in\n{}", page.text());
+        assert!(page.lines().any(|each| each == line), "{line} is not in\n{page}");
     }
-    let started = page.text().lines().find_map(|line| line.strip_prefix("process_start_time_seconds "));
-    assert!(started.unwrap().parse::<u64>().unwrap() > 1_700_000_000);
+    assert!(sample(&page, "process_start_time_seconds") > 1_700_000_000);
 }
 
 /// L2: a refusal at the token endpoint is logged with the client and the cause, which the client is not told.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,21 +13,8 @@ use serde_json::{Value, json};
 use crate::support::browser::Browser;
 use crate::support::github::FakeGitHub;
 use crate::support::http::{Answer, PATIENCE, Request};
-use crate::support::server::{Server, free_address, temporary_directory};
+use crate::support::server::{Server, free_address, sample, temporary_directory};
 use crate::support::walk::mcp;
-
-fn metrics(server: &Server) -> String {
-    let socket = UnixStream::connect(server.state_dir().join("operator.sock")).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let answer = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap().expect(200);
-    answer.text().to_owned()
-}
-
-/// The value of a sample in the metrics.
-fn sample(page: &str, name: &str) -> u64 {
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
-}
 
 /// L1, L2: person, event, time and address, for each request; and nothing of its content.
 #[test]
@@ -151,7 +137,7 @@ fn a_flood_of_refusals_is_logged_in_few_lines() {
     (0..400).for_each(|_| rebound());
     let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
     server.wait_for_log("request.refused reason=host");
-    let page = metrics(&server);
+    let page = server.metrics();
     assert_eq!(sample(&page, "mcp_refusals_total{reason=\"host\"}"), 400);
     let log = server.log();
     assert!(log.matches("request.refused").count() <= seconds, "{log}");
@@ -177,7 +163,7 @@ fn metrics_follow_logins_sessions_and_refusals() {
     let github = FakeGitHub::start();
     let address = free_address();
     let server = Server::start_with(&github, &[("MCP_METRICS_LISTEN", address.as_str())]);
-    let before = metrics(&server);
+    let before = server.metrics();
     assert_eq!((sample(&before, "mcp_grants"), sample(&before, "mcp_sessions")), (0, 0));
     let token = server.login().1.access;
     let ping = mcp(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}));
@@ -190,7 +176,7 @@ fn metrics_follow_logins_sessions_and_refusals() {
     std::io::Write::write_all(&mut garbage, b"GET / HTTP/1.1\r\n\r\n").unwrap();
     std::io::Read::read_to_end(&mut garbage, &mut Vec::new()).unwrap();
 
-    let page = metrics(&server);
+    let page = server.metrics();
     assert_eq!(sample(&page, "mcp_grants"), 1);
     assert_eq!(sample(&page, "mcp_refusals_total{reason=\"no_token\"}"), 1);
     assert_eq!(sample(&page, "mcp_door_refusals_total{reason=\"malformed\"}"), 1);

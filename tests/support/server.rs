@@ -16,7 +16,7 @@ use super::instant;
 use sha2::Digest;
 
 use super::github::{CLIENT_ID, CLIENT_SECRET, FakeGitHub};
-use super::http::PATIENCE;
+use super::http::{PATIENCE, Request};
 use super::store::Store;
 
 /// A running server.
@@ -148,6 +148,14 @@ impl Server {
 
     pub(crate) fn state_dir(&self) -> &Path {
         &self.state_dir
+    }
+
+    /// The page of the metrics, over the operator's socket.
+    pub(crate) fn metrics(&self) -> String {
+        let socket = UnixStream::connect(self.state_dir.join("operator.sock")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let answer = Request::get("/metrics").over(socket, "operator").unwrap().finish().unwrap();
+        answer.expect(200).text().to_owned()
     }
 
     /// Asks it to stop, as systemd would, and waits for its end.
@@ -309,6 +317,12 @@ fn spawn(command: &mut Command, log: &Arc<Mutex<String>>) -> (Child, Receiver<()
 /// The error of a server whose address is in use: another test's connection may have got it, or a program that another test is
 /// starting still holds a copy of the listener of [`free_address`].
 const IN_USE: &str = "is in use by another program";
+
+/// The value of a sample in the metrics.
+pub(crate) fn sample(page: &str, name: &str) -> u64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse().unwrap()
+}
 
 /// A free loopback address, each time another one. It must be known beforehand: it is part of the public URL, and stays the same over a
 /// restart. Its port is below those that the kernel gives to connections and to listeners
