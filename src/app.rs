@@ -7,12 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::base::identity::Subject;
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
-use crate::base::random::Random;
 use crate::base::trace::{self, RequestIds, Trace};
+use crate::base::{Held, Mutex, Quota, Random, Subject, limits};
 use crate::http::{
     Admission, Blocking, Handler, Head, Method, PublicUrl, Request, Responder, Response, Ticket,
     TrustedProxies, Witness,

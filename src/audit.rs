@@ -16,10 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use crate::base::encoding::base64url;
 use crate::base::log::{self, Field};
-use crate::base::startup_error::StartupError;
-use crate::base::{clock, limits, lock::Mutex, throttle::Throttle};
+use crate::base::{Mutex, StartupError, Throttle, base64url, clock, limits};
 use crate::seal::Keyring;
 use crate::sys;
 

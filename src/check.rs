@@ -3,8 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::base::capacity::Capacity;
-use crate::base::{capped, clock, limits, log};
+use crate::base::{Capacity, capped, clock, limits, log};
 use crate::bridge::{Bridges, ChildUser, Home, Isolation, Location, ServerEntry};
 use crate::config::{ClientSecret, Config, Listen, Warning};
 use crate::http::{TrustedProxies, Uri, is_loopback_host};

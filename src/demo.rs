@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::base::limits;
-use crate::base::secret::Secret;
+use crate::base::{Secret, limits};
 use crate::github::{GitHub, Profile};
 use crate::mcp::{
     BuildError, CallError, Context, Level, NoArguments, Progress, Prompt, Resource, Tool, ToolResult,

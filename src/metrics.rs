@@ -8,9 +8,7 @@ use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::counters::Counters;
-use crate::base::limits;
-use crate::base::lock::Mutex;
+use crate::base::{Counters, Mutex, limits};
 use crate::http::{Admission, Handler, Head, Method, Response, is_loopback_host, split_port};
 use crate::router::Route;
 

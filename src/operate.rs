@@ -10,9 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::audit;
-use crate::base::clock::{Clock, SystemClock};
-use crate::base::startup_error::{Cause, StartupError};
-use crate::base::{capped, limits, log};
+use crate::base::{Cause, Clock, StartupError, SystemClock, capped, limits, log};
 use crate::config::{OperatorCommand, StateFiles};
 use crate::operator::{self, ErrorAnswer, GrantSummary, Operation, Operator, Outcome};
 use crate::store::{self, OpenedFor, StateDirectory, StorePlace, StoreUrl, key_file};

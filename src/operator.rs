@@ -13,12 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::selection::Selection;
 use crate::audit;
-use crate::base::clock::Clock;
-use crate::base::identity::{GrantId, Scopes, Subject};
-use crate::base::lock::Mutex;
-use crate::base::network::Network;
-use crate::base::startup_error::{Cause, StartupError};
-use crate::base::{limits, log};
+use crate::base::{Cause, Clock, GrantId, Mutex, Network, Scopes, StartupError, Subject, limits, log};
 use crate::bridge::{Bridges, ServerSummary};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
 use crate::oauth::{AddedToken, AuthorizationServer, TokenOrder};

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::audit;
-use crate::base::log;
-use crate::base::startup_error::{Cause, StartupError};
+use crate::base::{Cause, StartupError, log};
 use crate::bridge;
 use crate::check;
 use crate::config::{self, Config, Invocation, OperatorCommand, Program};

@@ -11,10 +11,7 @@ use ring::{aead, hkdf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::clock::Timestamp;
-use crate::base::encoding::{base64url, from_base64url};
-use crate::base::random::Random;
-use crate::base::secret::Secret;
+use crate::base::{Random, Secret, Timestamp, base64url, from_base64url};
 
 const SALT_BYTES: usize = 16;
 /// The initial capacity: a salt, a prefix and their lengths fit.
@@ -178,9 +175,7 @@ pub fn open<T: Sealed>(keys: &Keyring, text: &str, now: Timestamp) -> Result<T, 
 pub mod secret_bytes {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use crate::base::encoding::{base64url, from_base64url};
-    use crate::base::json;
-    use crate::base::secret::Secret;
+    use crate::base::{Secret, base64url, from_base64url, json};
 
     /// Writes the secret as base64url.
     ///
@@ -206,7 +201,7 @@ pub mod secret_bytes {
 pub mod secret_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use crate::base::secret::Secret;
+    use crate::base::Secret;
 
     /// Writes the text.
     ///
@@ -228,7 +223,7 @@ pub mod secret_text {
     pub mod option {
         use serde::{Deserialize, Deserializer, Serializer};
 
-        use crate::base::secret::Secret;
+        use crate::base::Secret;
 
         /// Writes the text, or null.
         ///

@@ -18,13 +18,10 @@ pub use self::prepare::{MakeBackend, State, prepare};
 pub use self::reload::log_mistakes;
 use crate::app::{App, AppParts, McpServer};
 use crate::audit;
-use crate::base::access::ServerAccess;
-use crate::base::cancel::CancelToken;
-use crate::base::capacity::Capacity;
-use crate::base::clock::{self, Clock, SystemClock};
-use crate::base::random::{OsRandom, Random};
-use crate::base::startup_error::StartupError;
-use crate::base::{limits, log};
+use crate::base::{
+    CancelToken, Capacity, Clock, OsRandom, Random, ServerAccess, StartupError, SystemClock, clock, limits,
+    log,
+};
 use crate::bridge::Bridges;
 use crate::config::{Config, StateFiles, Warning};
 use crate::documents::Documents;

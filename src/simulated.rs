@@ -14,14 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::base::bounded::BoundedMap;
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::encoding::{base64url, sha256};
-use crate::base::limits;
-use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::random::Random;
-use crate::base::secret::Secret;
+use crate::base::{BoundedMap, Clock, Mutex, Random, Secret, Timestamp, base64url, limits, sha256};
 use crate::http::{Admission, Form, Handler, Head, Method, PublicUrl, Request, Response, append_query};
 use crate::seal::{self, Keyring, Sealed};
 

@@ -15,8 +15,7 @@ use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 
-use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
+use crate::base::{StartupError, capped, limits};
 
 /// The User-Agent. GitHub refuses requests without one.
 const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));

@@ -3,8 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::base::throttle::Throttle;
-use crate::base::{clock, log, trace};
+use crate::base::{Throttle, clock, log, trace};
 use crate::http::{Field, Head, Method, PublicUrl, Response};
 use crate::router::{NoRoute, Route, RouteKind};
 

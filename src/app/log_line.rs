@@ -9,13 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audit;
-use crate::base::identity::{ClientFingerprint, Principal, Subject};
-use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::rate::RateLimit;
-use crate::base::throttle::Throttle;
 use crate::base::trace::{self, Trace};
-use crate::base::{clock, limits};
+use crate::base::{ClientFingerprint, Mutex, Principal, RateLimit, Subject, Throttle, clock, limits};
 use crate::http::{CallEnding, CallNote, CallOutcome, Head, Method, Witness};
 use crate::metrics::Metrics;
 use crate::router::Route;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::base::capacity::Capacity;
-use crate::base::random::{CountedRandom, OsRandom};
+use crate::base::{Capacity, CountedRandom, OsRandom};
 use crate::http::desk::{answer, body_limit};
 use crate::http::fake::request;
 use crate::mcp::{self, ToolServer};

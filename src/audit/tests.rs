@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use super::*;
-use crate::base::random::{CountedRandom, Random};
+use crate::base::{CountedRandom, Random};
 use crate::seal::fake::keyring;
 
 /// A file of a test, removed with it.

@@ -38,20 +38,20 @@ impl AllowRule {
         const FORMS: &str = "name user:LOGIN, id:NUMBER, org:ORG or team:ORG/SLUG (write user:octocat, not octocat), in access rules also token:NAME, and any stands alone";
         let (kind, name) = text.split_once(':').ok_or(FORMS)?;
         match kind {
-            "user" => Ok(AllowRule::User(login(name)?)),
+            "user" => Ok(AllowRule::User(checked_login(name)?)),
             "id" => {
                 let id = Some(name).filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
                 let id = id.and_then(|id| id.parse().ok()).filter(|id| *id > 0);
                 id.map(|id| AllowRule::Id(UserId(id)))
                     .ok_or("id: is followed by the account's number, above zero")
             }
-            "org" => Ok(AllowRule::Group(Group::Org(login(name)?))),
+            "org" => Ok(AllowRule::Group(Group::Org(checked_login(name)?))),
             "team" => {
                 let (org, slug) = name.split_once('/').ok_or("a team is written team:ORG/SLUG")?;
                 if !is_plain(slug, "-_", 1..) {
                     return Err("a team's slug has letters, digits, hyphens and underscores, as in its URL");
                 }
-                Ok(AllowRule::Group(Group::Team { org: login(org)?, slug: slug.to_owned() }))
+                Ok(AllowRule::Group(Group::Team { org: checked_login(org)?, slug: slug.to_owned() }))
             }
             _ => Err(FORMS),
         }
@@ -87,7 +87,7 @@ impl TryFrom<String> for AllowRule {
 ///
 /// # Errors
 /// The right form.
-pub fn login(text: &str) -> Result<String, &'static str> {
+pub fn checked_login(text: &str) -> Result<String, &'static str> {
     if !is_plain(text, "-_", 1..=limits::LOGIN_BYTES) {
         return Err("a login or organisation has 1 to 39 letters, digits, hyphens and underscores");
     }

@@ -2,26 +2,56 @@
 //!
 //! Imports no other module of this crate. No file here depends on HTTP, OAuth or MCP.
 
-pub mod access;
-pub mod bounded;
-pub mod cancel;
-pub mod capacity;
+mod access;
+mod bounded;
+mod cancel;
+mod capacity;
 pub mod capped;
 pub mod clock;
-pub mod counters;
-pub mod encoding;
-pub mod identity;
+mod counters;
+mod encoding;
+mod identity;
 pub mod json;
 pub mod limits;
-pub mod lock;
+mod lock;
 pub mod log;
-pub mod membership;
-pub mod network;
-pub mod quota;
-pub mod random;
-pub mod rate;
-pub mod secret;
-pub mod sender;
-pub mod startup_error;
-pub mod throttle;
+mod membership;
+mod network;
+mod quota;
+mod random;
+mod rate;
+mod secret;
+mod sender;
+mod startup_error;
+mod throttle;
 pub mod trace;
+
+pub use self::access::{
+    AccessRule, AccessRules, AllowRule, Glob, ServerAccess, Standing, Who, checked_login,
+};
+pub use self::bounded::BoundedMap;
+pub use self::cancel::CancelToken;
+pub use self::capacity::Capacity;
+#[cfg(test)]
+pub(crate) use self::clock::ManualClock;
+pub use self::clock::{Clock, SystemClock, Timestamp};
+pub use self::counters::Counters;
+pub use self::encoding::{base64url, from_base64url, is_plain, sha256};
+#[cfg(test)]
+pub(crate) use self::identity::fake;
+pub use self::identity::{
+    CallerSession, ClientFingerprint, GrantId, Identity, Principal, Scopes, Subject, TokenName,
+    UpstreamToken, UserId,
+};
+pub use self::lock::{Mutex, wait_timeout_while};
+pub use self::membership::{Group, Memberships};
+pub use self::network::Network;
+pub use self::quota::{Held, Quota, Share};
+#[cfg(test)]
+pub(crate) use self::random::CountedRandom;
+pub use self::random::{OsRandom, Random};
+pub use self::rate::{RateLimit, TooMany};
+pub use self::secret::Secret;
+pub use self::sender::Sender;
+pub use self::startup_error::{Cause, StartupError};
+pub use self::throttle::Throttle;

@@ -7,9 +7,7 @@ use std::time::Duration;
 use super::entry::Isolation;
 use super::instances::Instances;
 use super::passed_call;
-use crate::base::access::ServerAccess;
-use crate::base::identity::{GrantId, Principal};
-use crate::base::limits;
+use crate::base::{GrantId, Principal, ServerAccess, limits};
 use crate::mcp::{Backend, Consent, Context, Description, Error, Members, Operation, Publisher, ToolRules};
 
 /// One server behind the login.

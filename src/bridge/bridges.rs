@@ -12,10 +12,7 @@ use super::instances::Instance;
 use super::launch::directory_of;
 use super::pool::{Failures, InstancePool};
 use super::trial::{self, TrialDirectory};
-use crate::base::identity::Subject;
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::startup_error::StartupError;
+use crate::base::{Mutex, StartupError, Subject, limits};
 use crate::mcp::Backend;
 
 /// All bridges of this process.

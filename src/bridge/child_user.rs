@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use super::launch::{RunAs, directory_of, make_directory, make_root};
-use crate::base::identity::{Subject, UserId};
+use crate::base::{Subject, UserId};
 
 /// The name of the directory below the parent of all home directories. No server has this name.
 pub(super) const DIRECTORY: &str = ".users";

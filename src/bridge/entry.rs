@@ -12,9 +12,7 @@ use super::child_user::ChildUser;
 use super::launch::{self, RunAs};
 use super::template::{self, Template, Variables};
 use super::upstream::{Header, UpstreamUrl};
-use crate::base::access::AccessRules;
-use crate::base::limits;
-use crate::base::startup_error::StartupError;
+use crate::base::{AccessRules, StartupError, limits};
 use crate::sys;
 
 /// The operator's options for a server behind the login.

@@ -10,8 +10,7 @@ use serde_json::value::RawValue;
 use super::message::OutgoingMessage;
 use super::peer::{Peer, PeerQuestion, Requester, Settled};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
-use crate::base::identity::GrantId;
-use crate::base::lock::Mutex;
+use crate::base::{GrantId, Mutex};
 use crate::mcp::Members;
 
 pub(super) fn raw(text: &str) -> Box<RawValue> {

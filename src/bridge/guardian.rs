@@ -17,7 +17,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::lock::Mutex;
+use crate::base::Mutex;
 use crate::sys;
 
 /// The first argument of a guardian. The others: the descriptor of its socket, `USER:GROUP` of the program or `-`, the program, its

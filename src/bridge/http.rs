@@ -20,10 +20,7 @@ use super::upstream::Upstream;
 use super::upstream_answer::{answer, error_body, read};
 use super::upstream_error::UpstreamError;
 use super::upstream_exchanges::OpenExchanges;
-use crate::base::identity::Principal;
-use crate::base::lock::Mutex;
-use crate::base::quota::Quota;
-use crate::base::{clock, limits, log};
+use crate::base::{Mutex, Principal, Quota, clock, limits, log};
 use crate::mcp::{self, Members};
 
 /// Keys of exchanges that are not requests; requests use their ids, which begin at 1.

@@ -17,9 +17,7 @@ use super::peer::Peer;
 use super::pool::{Failures, InstanceKey, InstancePool, Place, Slot};
 use super::transport::{Launcher, Receiver};
 use super::unavailable::Unavailable;
-use crate::base::identity::{CallerSession, GrantId, Principal, Subject};
-use crate::base::lock::Mutex;
-use crate::base::{clock, limits, log};
+use crate::base::{CallerSession, GrantId, Mutex, Principal, Subject, clock, limits, log};
 use crate::mcp::{Description, Era, Interests, Publisher};
 
 /// State shared by the instances of a server.

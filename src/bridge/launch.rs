@@ -14,8 +14,7 @@ use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use super::guardian::{FLAG, GuardianReport, SAME_USER, TERMINATE};
 use super::lines::Lines;
 use super::template::Variables;
-use crate::base::identity::Subject;
-use crate::base::secret::Secret;
+use crate::base::{Secret, Subject};
 use crate::sys;
 
 /// Variables of the server that every program gets, besides those that begin with `LC_`.

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::base::identity::{GrantId, Subject};
-use crate::base::limits;
-use crate::base::lock::Mutex;
+use crate::base::{GrantId, Mutex, Subject, limits};
 use crate::mcp::{ListEntry, Mirrored, Operation, Reply, ToolRules};
 
 /// The lists of one server as read by each grant: grants may have different instances with different lists.

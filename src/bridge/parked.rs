@@ -5,8 +5,7 @@ use std::collections::HashMap;
 
 use crossbeam_channel::Sender;
 
-use crate::base::identity::GrantId;
-use crate::base::lock::Mutex;
+use crate::base::{GrantId, Mutex};
 use crate::mcp::Context;
 
 /// Sends the request that brings the answers. Dropping it ends the wait.

@@ -19,12 +19,7 @@ use super::peer::{PeerQuestion, Requester, Settled};
 use super::rounds::{self, PeerRound, Remembered};
 use super::transport::{Receiver, Undelivered};
 use super::unavailable::Unavailable;
-use crate::base::encoding::base64url;
-use crate::base::identity::{GrantId, Subject};
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
-use crate::base::random::{OsRandom, Random};
+use crate::base::{GrantId, Held, Mutex, OsRandom, Quota, Random, Subject, base64url, limits};
 use crate::mcp::{
     CallError, Capability, ClientCapabilities, Context, Era, Error, InputRequest, Members, Operation, Reply,
 };

@@ -11,10 +11,7 @@ use serde_json::value::RawValue;
 
 use super::message::{self, ClientInfo, OnBehalf, OutgoingMessage, PeerAnswer, PeerMessage};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
-use crate::base::identity::GrantId;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
-use crate::base::{clock, limits};
+use crate::base::{GrantId, Held, Mutex, Quota, clock, limits};
 use crate::mcp::{self, Members};
 
 /// The sender of a request. Called on the thread that reads the peer; must not block.

@@ -5,11 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::Isolation;
-use crate::base::clock::{self, Timestamp};
-use crate::base::identity::{GrantId, Principal, Subject};
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
+use crate::base::{GrantId, Held, Mutex, Principal, Quota, Subject, Timestamp, clock, limits};
 use crate::mcp::{Description, Era, Publisher};
 
 /// State shared by all bridges of a process, so that the limits hold for all servers together.

@@ -9,8 +9,7 @@ use super::launch::{Directories, Launch, directory_of};
 use super::stdio::Stdio;
 use super::template::{Template, Variables};
 use super::transport::{Launcher, Receiver, Transport};
-use crate::base::encoding::sha256;
-use crate::base::identity::Principal;
+use crate::base::{Principal, sha256};
 
 /// The name of the shared directory; [`directory_of`] names those of people and service tokens.
 const EVERYBODY: &str = "shared";

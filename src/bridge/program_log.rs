@@ -4,9 +4,7 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::base::secret::Secret;
-use crate::base::throttle::Throttle;
-use crate::base::{clock, limits, log};
+use crate::base::{Secret, Throttle, clock, limits, log};
 
 /// Text on standard output that is not JSON-RPC: banners, log lines. Tolerated up to a rate.
 pub(super) struct Noise {

@@ -14,10 +14,7 @@ use serde_json::{Map, Value};
 use super::child_user::ChildUser;
 use super::entry::{BridgeSetup, Executable, Home, Isolation, Location, ServerEntry};
 use super::upstream::UpstreamUrl;
-use crate::base::access::AccessRules;
-use crate::base::encoding::sha256;
-use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
+use crate::base::{AccessRules, StartupError, capped, limits, sha256};
 
 /// Members of MCP clients' files that this server does not support, each with the alternative.
 const OF_CLIENTS: [(&str, &str); 3] = [

@@ -14,9 +14,7 @@ use super::program::ProgramLauncher;
 use super::servers;
 use super::transport::Launcher;
 use super::upstream::Upstream;
-use crate::base::access::AccessRules;
-use crate::base::limits;
-use crate::base::startup_error::StartupError;
+use crate::base::{AccessRules, StartupError, limits};
 use crate::mcp::{Consent, Scopes};
 use crate::trust::Trust;
 

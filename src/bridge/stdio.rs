@@ -17,8 +17,7 @@ use super::lines::{Lines, TooLong};
 use super::message::OutgoingMessage;
 use super::program_log::{Errors, Noise};
 use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
-use crate::base::lock::Mutex;
-use crate::base::{clock, limits, log};
+use crate::base::{Mutex, clock, limits, log};
 use crate::sys;
 
 /// The size of one read (bytes): the capacity of a pipe.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::base::identity::Principal;
-use crate::base::secret::Secret;
+use crate::base::{Principal, Secret};
 
 const KNOWN: &str =
     "placeholders are ${user.id}, ${user.login}, ${github.token} and ${env.NAME}; write $${ for a literal ${";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::message::OutgoingMessage;
-use crate::base::identity::Principal;
+use crate::base::Principal;
 
 /// Starts a transport for a person. Programs and upstreams have the product's launchers; tests have their own.
 pub(super) trait Launcher: Send + Sync {

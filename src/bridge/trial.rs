@@ -13,10 +13,9 @@ use super::child_user;
 use super::handshake::Greeting;
 use super::instances::{Instance, Instances};
 use super::message;
-use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Principal, Scopes, Subject, UpstreamToken, UserId};
-use crate::base::limits;
-use crate::base::secret::Secret;
+use crate::base::{
+    ClientFingerprint, GrantId, Principal, Scopes, Secret, Subject, Timestamp, UpstreamToken, UserId, limits,
+};
 use crate::mcp::{ListEntry, Members};
 
 /// The person of a trial, which is no GitHub account: the largest number that every reader of JSON keeps. In a range of users it has

@@ -13,9 +13,7 @@ use ureq::{Agent, RequestBuilder};
 
 use super::template::{Template, Variables};
 use super::upstream_error::UpstreamError;
-use crate::base::identity::Principal;
-use crate::base::limits;
-use crate::base::throttle::Throttle;
+use crate::base::{Principal, Throttle, limits};
 use crate::http::{Uri, is_loopback_host};
 use crate::trust::Trust;
 

@@ -8,8 +8,7 @@ use ureq::http::Response;
 use super::events::{EventFields, Events};
 use super::message::{self, PeerAnswer, PeerMessage};
 use super::upstream_error::UpstreamError;
-use crate::base::cancel::CancelToken;
-use crate::base::{capped, limits};
+use crate::base::{CancelToken, capped, limits};
 
 /// The size of one read of a stream (bytes): short messages of one read fit into a client's stream.
 const READ_BYTES: usize = 8 * 1024;

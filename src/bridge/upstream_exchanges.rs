@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use ureq::Agent;
 
-use crate::base::cancel::CancelToken;
-use crate::base::lock::Mutex;
+use crate::base::{CancelToken, Mutex};
 
 /// The exchanges of one session.
 #[derive(Default)]

@@ -1,9 +1,9 @@
 //! Access rules in the report: the effect of each rule, and the view of one person.
 
 use super::{Report, words};
-use crate::base::access::{AccessRule, AccessRules, AllowRule, Glob, Standing, Who};
-use crate::base::identity::{Subject, UserId};
-use crate::base::membership::{Group, Memberships};
+use crate::base::{
+    AccessRule, AccessRules, AllowRule, Glob, Group, Memberships, Standing, Subject, UserId, Who,
+};
 use crate::config::Config;
 
 impl Report {

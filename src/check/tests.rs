@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::base::random::OsRandom;
+use crate::base::OsRandom;
 use crate::config::{Invocation, Program};
 use crate::demo;
 use crate::serve::Server;
@@ -192,7 +192,7 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
     };
     same(&[], &[]);
     // Adopting a new first key is left to a start: after a check the old file is still valid.
-    std::fs::write(&key, format!("{}\n{old}", crate::base::encoding::base64url(&[9; 32]))).unwrap();
+    std::fs::write(&key, format!("{}\n{old}", crate::base::base64url(&[9; 32]))).unwrap();
     same(&[], &[]);
     std::fs::write(&key, &old).unwrap();
     same(&[], &[]);

@@ -1,9 +1,7 @@
 //! The person about whom `check` is asked with `--as` and `--member`.
 
 use super::commands::CommandLine;
-use crate::base::access::AllowRule;
-use crate::base::membership::Group;
-use crate::base::startup_error::StartupError;
+use crate::base::{AllowRule, Group, StartupError};
 
 /// The person about whom `check` is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

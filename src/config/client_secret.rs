@@ -4,9 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::base::secret::Secret;
-use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
+use crate::base::{Secret, StartupError, capped, limits};
 
 /// Advice for a secret of the GitHub app that is not set.
 pub(super) const NOT_SET: &str =

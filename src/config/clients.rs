@@ -14,8 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::client_secret::ClientSecret;
-use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
+use crate::base::{StartupError, capped, limits};
 use crate::oauth::{Client, ConfiguredMembers, DenyList, RedirectSchemes, Registration};
 
 /// The options about clients.

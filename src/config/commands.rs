@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use super::options::{self, ConfigOption, Reads};
 use super::sources::Given;
 use super::values;
-use crate::base::identity::{ClientFingerprint, GrantId, Subject, TokenName, UserId};
-use crate::base::network::Network;
-use crate::base::startup_error::StartupError;
-use crate::base::{limits, log};
+use crate::base::{
+    ClientFingerprint, GrantId, Network, StartupError, Subject, TokenName, UserId, limits, log,
+};
 use crate::oauth::TokenOrder;
 use crate::operator::{Operation, Selection};
 use crate::store::StorePlace;
@@ -393,7 +392,7 @@ fn user(text: &str) -> Result<Selection, &'static str> {
         let id = number.parse().map(UserId).map_err(|_| "an account's number has 1 to 19 digits")?;
         return Ok(if number == text { Selection::Number(id) } else { Selection::User(id) });
     }
-    values::login(text).map(Selection::Login)
+    values::checked_login(text).map(Selection::Login)
 }
 
 fn client(text: &str) -> Result<Selection, &'static str> {

@@ -4,7 +4,7 @@ use super::client_secret::{self, ClientSecret};
 use super::sources::Given;
 use super::values::Listen;
 use super::{Config, options};
-use crate::base::startup_error::StartupError;
+use crate::base::StartupError;
 use crate::http::PublicUrl;
 
 /// Advice for a public URL that is not set.

@@ -10,12 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::audit::AuditOptions;
-use crate::base::access::AccessRules;
-use crate::base::capacity::Capacity;
-use crate::base::encoding::{is_plain, sha256};
-use crate::base::secret::Secret;
-use crate::base::startup_error::StartupError;
-use crate::base::{capped, log};
+use crate::base::{AccessRules, Capacity, Secret, StartupError, capped, is_plain, log, sha256};
 use crate::bridge::{BridgeOptions, BridgeSetup};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};

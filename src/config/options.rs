@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::client_secret::{self, ClientSecret};
 use super::{Config, values};
-use crate::base::startup_error::StartupError;
+use crate::base::StartupError;
 use crate::bridge::UpstreamUrl;
 use crate::github::{self, BaseUrl};
 use crate::http::{PublicUrl, TrustedProxies};

@@ -11,8 +11,7 @@ use std::path::Path;
 
 use super::Config;
 use super::options::{self, ConfigOption, OPTIONS};
-use crate::base::capped;
-use crate::base::startup_error::StartupError;
+use crate::base::{StartupError, capped};
 
 /// The environment of a process.
 pub type Environment = BTreeMap<String, String>;

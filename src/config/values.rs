@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(super) use crate::base::access::login;
-use crate::base::{encoding::is_plain, limits, log};
+pub(super) use crate::base::checked_login;
+use crate::base::{is_plain, limits, log};
 use crate::http::split_port;
 use crate::oauth::{AllowRule, Registration};
 use crate::store::StoreUrl;

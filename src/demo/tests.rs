@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::base::capacity::Capacity;
-use crate::base::clock::{self, SystemClock};
-use crate::base::identity::{Principal, UpstreamToken, UserId, fake};
-use crate::base::random::CountedRandom;
+use crate::base::{Capacity, CountedRandom, Principal, SystemClock, UpstreamToken, UserId, clock, fake};
 use crate::http::{Body, Next, Responder};
 use crate::mcp::{Mcp, Settings};
 use crate::seal;

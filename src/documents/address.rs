@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::base::network::Network;
+use crate::base::Network;
 
 #[cfg(test)]
 mod tests;

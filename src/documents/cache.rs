@@ -4,10 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::bounded::BoundedMap;
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::sender::Sender;
+use crate::base::{BoundedMap, Mutex, Sender, limits};
 use crate::oauth::Client;
 
 #[cfg(test)]

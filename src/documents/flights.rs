@@ -5,9 +5,7 @@ use std::sync::Condvar;
 use std::time::Duration;
 
 use super::not_found::NotFound;
-use crate::base::limits;
-use crate::base::lock::{Mutex, wait_timeout_while};
-use crate::base::sender::Sender;
+use crate::base::{Mutex, Sender, limits, wait_timeout_while};
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use ureq::unversioned::transport::{
 use super::address::is_global;
 use super::fetch::Guard;
 use super::*;
-use crate::base::clock::ManualClock;
+use crate::base::ManualClock;
 
 const URL: &str = "https://a.example/client.json";
 const OWN: &str = "https://mcp.example.com";

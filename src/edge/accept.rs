@@ -18,8 +18,7 @@ use super::socket::Socket;
 use super::tls::Tls;
 use super::wire::{self, After, Asked, Sink};
 use crate::base::log::{self, Field};
-use crate::base::throttle::Throttle;
-use crate::base::{clock, limits};
+use crate::base::{Throttle, clock, limits};
 use crate::http::Body;
 use crate::sys;
 

@@ -13,8 +13,7 @@ use super::refusal::{Refusal, Stop};
 use super::socket::Socket;
 use super::wire::{self, After, Asked, Drain, Sink};
 use super::{DoorState, Settings};
-use crate::base::quota::Held;
-use crate::base::{clock, limits};
+use crate::base::{Held, clock, limits};
 use crate::http::{Admission, Body, Response};
 use crate::workers::Full;
 

@@ -10,11 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
-use crate::base::cancel::CancelToken;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
-use crate::base::sender::Sender;
-use crate::base::{clock, limits};
+use crate::base::{CancelToken, Held, Mutex, Quota, Sender, clock, limits};
 use crate::http::Waker;
 use crate::sys;
 

@@ -9,10 +9,7 @@ use std::time::Duration;
 use super::Settings;
 use super::connections::Connections;
 use super::refusal::Refusal;
-use crate::base::cancel::CancelToken;
-use crate::base::counters::Counters;
-use crate::base::quota::{Held, Quota};
-use crate::base::{clock, limits};
+use crate::base::{CancelToken, Counters, Held, Quota, clock, limits};
 use crate::http::{Handler, Response, Waiter};
 use crate::workers::Pool;
 

@@ -29,8 +29,7 @@ pub use listener::{Access, Listener};
 pub use refusal::Refusal;
 pub use tls::Tls;
 
-use crate::base::capacity::Capacity;
-use crate::base::limits;
+use crate::base::{Capacity, limits};
 use crate::http::{Handler, TrustedProxies};
 use crate::workers::Pool;
 

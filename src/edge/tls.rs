@@ -17,10 +17,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 
 use super::stream::TimedStream;
-use crate::base::capped;
-use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::startup_error::StartupError;
+use crate::base::{Mutex, StartupError, capped};
 
 /// The server's side of an encrypted connection.
 pub(crate) type TlsConnection = ServerConnection;

@@ -5,8 +5,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::time::Duration;
 
 use super::head::Version;
-use crate::base::quota::Held;
-use crate::base::{clock, limits};
+use crate::base::{Held, clock, limits};
 use crate::http::{Body, Method, Next, Response, Stream};
 
 /// The destination of an answer.

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::identity::UserId;
-use crate::base::secret::Secret;
-use crate::base::{encoding::is_plain, json, limits};
+use crate::base::{Secret, UserId, is_plain, json, limits};
 use crate::oauth::provider::{Identity, Obstacle, ProviderError, ProviderToken};
 
 /// The reason for which the token endpoint issued no token.

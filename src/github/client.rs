@@ -11,14 +11,8 @@ use ureq::{Agent, Body};
 
 use super::answer;
 use super::settings::GitHubSettings;
-use crate::base::bounded::BoundedMap;
-use crate::base::clock;
-use crate::base::counters::Counters;
-use crate::base::encoding::sha256;
-use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::secret::Secret;
-use crate::base::{capped, limits};
+use crate::base::{BoundedMap, Counters, Mutex, Secret, capped, clock, limits, sha256};
 use crate::oauth::provider::ProviderError;
 
 const API_MEDIA_TYPE: &str = "application/vnd.github+json";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::secret::Secret;
+use crate::base::Secret;
 use crate::http::PublicUrl;
 use crate::trust::Trust;
 

@@ -98,7 +98,7 @@ fn redeem(github: &GitHub) -> Result<Secret<String>, ProviderError> {
 }
 
 fn octocat() -> Identity {
-    Identity { user: crate::base::identity::UserId(583_231), login: "octocat".to_owned() }
+    Identity { user: crate::base::UserId(583_231), login: "octocat".to_owned() }
 }
 
 /// G1: every login has PKCE, a state and a fixed callback, and requests no scope without need.

@@ -8,10 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::base::cancel::CancelToken;
-use crate::base::identity::{Subject, UserId};
-use crate::base::quota::Quota;
-use crate::base::{clock, limits};
+use crate::base::{CancelToken, Quota, Subject, UserId, clock, limits};
 use crate::http::{Admission, Handler, Head, Request, Responder, Response, Stream, StreamSender, Ticket};
 
 /// Bodies larger than this are refused by the desk.

@@ -5,11 +5,7 @@ use std::time::Instant;
 
 use super::request::{Head, Request};
 use super::response::{CallEnding, Field, Response};
-use crate::base::cancel::CancelToken;
-use crate::base::identity::Principal;
-use crate::base::lock::{Mutex, wait_timeout_while};
-use crate::base::quota::Share;
-use crate::base::{clock, limits};
+use crate::base::{CancelToken, Mutex, Principal, Share, clock, limits, wait_timeout_while};
 
 /// A decision on the head of a request.
 pub enum Admission {

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::request::Headers;
-use crate::base::network::Network;
+use crate::base::Network;
 
 /// The proxies that are believed about their clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

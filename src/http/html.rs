@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Response;
-use crate::base::encoding::sha256;
+use crate::base::sha256;
 
 /// The icon of every page: a keyhole. It stands in the page, so that no browser asks for `/favicon.ico`.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\

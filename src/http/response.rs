@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use super::stream::Stream;
-use crate::base::quota::{Held, Share};
-use crate::base::{limits, trace};
+use crate::base::{Held, Share, limits, trace};
 
 /// A header field of a response: mostly fixed text.
 pub type Field = (&'static str, Cow<'static, str>);

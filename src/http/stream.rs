@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use crate::base::cancel::CancelToken;
-use crate::base::limits;
-use crate::base::quota::{Held, Share};
+use crate::base::{CancelToken, Held, Share, limits};
 
 /// A chunk was not taken: the reader does not keep up or has gone, or its user leaves too much unread. The stream is over for its
 /// sender.

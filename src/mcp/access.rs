@@ -15,8 +15,7 @@ use super::call::{Call, Reply};
 use super::jsonrpc::Error;
 use super::members::Members;
 use super::methods::Operation;
-use crate::base::access::{AccessRule, Who};
-use crate::base::identity::Principal;
+use crate::base::{AccessRule, Principal, Who};
 use crate::http::CallOutcome;
 
 impl Core {

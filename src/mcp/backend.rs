@@ -12,7 +12,7 @@ use super::jsonrpc::Error;
 use super::methods::Operation;
 use super::mirrored::Mirrored;
 use super::subscribers::Publisher;
-use crate::base::identity::{GrantId, Principal, Scopes};
+use crate::base::{GrantId, Principal, Scopes};
 
 /// Serves calls. [`ToolServer`](super::ToolServer) is the one for tools in this process.
 pub trait Backend: Send + Sync {

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::identity::Subject;
-use crate::base::limits;
-use crate::base::quota::{Quota, Share};
-use crate::base::rate::RateLimit;
+use crate::base::{Quota, RateLimit, Share, Subject, limits};
 
 /// The budgets of all users.
 #[derive(Clone)]

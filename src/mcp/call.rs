@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 use super::jsonrpc::{Error, RequestId};
 use super::members::Members;
 use super::methods::Operation;
-use crate::base::access::AccessRule;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::Principal;
+use crate::base::{AccessRule, CancelToken, Principal};
 
 /// The extension's name in the capabilities of both sides.
 pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -44,7 +42,7 @@ impl Call {
             operation: Operation::CallTool,
             subject: tool.to_owned(),
             params: Members::default(),
-            principal: crate::base::identity::fake::principal(user),
+            principal: crate::base::fake::principal(user),
             access: Arc::default(),
             client: ClientCapabilities::default(),
             progress_token: None,

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use super::exchange::Exchange;
 use super::table::Owner;
-use crate::base::identity::{GrantId, Subject};
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
+use crate::base::{GrantId, Held, Mutex, Quota, Subject, limits};
 
 /// The running calls.
 pub(super) struct Calls {

@@ -13,9 +13,7 @@ use super::exchange::Exchange;
 use super::jsonrpc::{self, Error, RequestId};
 use super::members::Members;
 use super::subscribers::Publisher;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::Principal;
-use crate::base::json;
+use crate::base::{CancelToken, Principal, json};
 
 /// A report of progress.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::session::Kind;
 use super::table::{Owner, Row};
 use super::{Core, Mcp};
-use crate::base::identity::GrantId;
+use crate::base::GrantId;
 
 impl Mcp {
     /// Ends the state of a grant at once: its sessions, streams, calls and tasks. A service token may lose one server alone, named by its

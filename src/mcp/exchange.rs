@@ -12,11 +12,7 @@ use super::mrtr::Round;
 use super::stream::EventStream;
 use super::table::Row;
 use super::task::Task;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::{Principal, Subject};
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Quota};
+use crate::base::{CancelToken, Held, Mutex, Principal, Quota, Subject, limits};
 use crate::http::{CallOutcome, Head, Responder, Response, Stream, Witness};
 
 /// An authenticated request, with the responder for its answer.

@@ -9,8 +9,7 @@ use super::legacy::{self, Refusal};
 use super::session::{Kind, Session};
 use super::stream::EventStream;
 use super::table::Full;
-use crate::base::encoding::base64url;
-use crate::base::identity::Principal;
+use crate::base::{Principal, base64url};
 use crate::http::{Form, Response};
 
 /// The versions of this transport, latest first. Newer ones use Streamable HTTP.

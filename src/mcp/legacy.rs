@@ -21,8 +21,7 @@ use super::session::{Kind, Session};
 use super::session_id::SessionId;
 use super::stream::EventStream;
 use super::table::{Full, Row};
-use crate::base::cancel::CancelToken;
-use crate::base::identity::Principal;
+use crate::base::{CancelToken, Principal};
 use crate::http::{Response, Stream};
 
 /// Serves a POST.

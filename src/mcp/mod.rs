@@ -187,12 +187,8 @@ pub(crate) use self::subscribers::ListenFilter;
 use self::subscribers::Subscribers;
 use self::table::Table;
 use self::task::Task;
-use crate::base::access::AccessRule;
-use crate::base::counters::Counters;
 use crate::base::log::{self, Field};
-use crate::base::quota::Quota;
-use crate::base::rate::RateLimit;
-use crate::base::trace;
+use crate::base::{AccessRule, Counters, Quota, RateLimit, trace};
 use crate::http::{Blocking, Method, Request, Responder, Response};
 
 #[cfg(feature = "internals")]
@@ -216,11 +212,9 @@ pub use self::resource::{Match, Resource};
 pub use self::subscribers::{Interests, Publisher};
 pub use self::tool::{NoArguments, TaskSupport, Tool};
 pub use self::tool_server::{Builder, ToolServer};
-pub use crate::base::cancel::CancelToken;
-pub use crate::base::identity::{
-    CallerSession, GrantId, Principal, Scopes, Subject, TokenName, UpstreamToken, UserId,
+pub use crate::base::{
+    CallerSession, CancelToken, GrantId, Principal, Scopes, Secret, Subject, TokenName, UpstreamToken, UserId,
 };
-pub use crate::base::secret::Secret;
 
 /// The MCP endpoint. Clones are the same endpoint.
 #[derive(Clone)]

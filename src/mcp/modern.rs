@@ -28,10 +28,7 @@ use super::stream::EventStream;
 use super::subscribers::{ListenFilter, Subscription};
 use super::table::Row;
 use super::task::{Status, Task};
-use crate::base::access::AccessRule;
-use crate::base::encoding::base64url;
-use crate::base::identity::Principal;
-use crate::base::limits;
+use crate::base::{AccessRule, Principal, base64url, limits};
 use crate::http::{CallOutcome, Response, Stream};
 
 /// Serves a POST.

@@ -12,12 +12,7 @@ use serde_json::value::RawValue;
 use super::call::{Call, CallError, Capability, InputRequest};
 use super::jsonrpc::Error;
 use super::members::{Members, is_absent, is_object};
-use crate::base::clock::Timestamp;
-use crate::base::encoding::{base64url, sha256};
-use crate::base::identity::GrantId;
-use crate::base::lock::Mutex;
-use crate::base::random::Random;
-use crate::base::{json, limits};
+use crate::base::{GrantId, Mutex, Random, Timestamp, base64url, json, limits, sha256};
 use crate::seal::{self, Keyring, Sealed};
 
 /// `inputResponses`: the client's answers by the keys of their questions.

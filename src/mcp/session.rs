@@ -16,12 +16,7 @@ use super::mrtr::ClientAnswer;
 use super::session_id::SessionId;
 use super::stream::{EventStream, OpenStream, Replay, parse_event_id};
 use super::table::{Full, Owner, Row, Table, count};
-use crate::base::cancel::CancelToken;
-use crate::base::capacity::Capacity;
-use crate::base::identity::{CallerSession, Principal};
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota::Held;
+use crate::base::{CallerSession, CancelToken, Capacity, Held, Mutex, Principal, limits};
 use crate::http::Stream;
 
 /// The stream that belongs to no request; the client reads it with GET.

@@ -8,12 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Core;
 use super::call::ClientCapabilities;
 use super::era;
-use crate::base::bounded::BoundedMap;
-use crate::base::clock::Timestamp;
-use crate::base::encoding::sha256;
-use crate::base::identity::GrantId;
-use crate::base::limits;
-use crate::base::lock::Mutex;
+use crate::base::{BoundedMap, GrantId, Mutex, Timestamp, limits, sha256};
 use crate::seal::{self, Sealed};
 
 /// The contents of a session's id. Names are short, because some clients limit the length of ids.

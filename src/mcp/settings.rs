@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use super::backend::Backend;
-use crate::base::access::ServerAccess;
-use crate::base::capacity::Capacity;
-use crate::base::clock::Clock;
-use crate::base::identity::Scopes;
-use crate::base::random::Random;
+use crate::base::{Capacity, Clock, Random, Scopes, ServerAccess};
 use crate::http::Response;
 use crate::seal::Keyring;
 

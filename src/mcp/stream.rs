@@ -5,12 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budgets::Shares;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::Subject;
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota;
-use crate::base::quota::Held;
+use crate::base::{CancelToken, Held, Mutex, Subject, limits};
 use crate::http::{Event, Stream, StreamSender};
 
 /// The identity of a resumable stream: the incarnation of its session, and its number there.
@@ -27,7 +22,7 @@ pub(super) struct Replay {
 #[derive(Debug)]
 pub(super) struct OpenStream {
     /// Its place in its user's quota of streams (M17).
-    pub(super) place: quota::Held<Subject>,
+    pub(super) place: Held<Subject>,
     /// The expiry of the token that opened it, on the monotonic clock (T17).
     pub(super) expires: Duration,
 }

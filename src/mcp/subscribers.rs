@@ -15,10 +15,7 @@ use super::jsonrpc::{self, RequestId};
 use super::session::Session;
 use super::stream::EventStream;
 use super::table::{Owner, Row, Table};
-use crate::base::access::ServerAccess;
-use crate::base::identity::{GrantId, Principal, Subject};
-use crate::base::lock::Mutex;
-use crate::base::quota::Held;
+use crate::base::{GrantId, Held, Mutex, Principal, ServerAccess, Subject};
 
 /// The sessions, and the open streams of `subscriptions/listen`.
 #[derive(Debug, Default)]

@@ -4,10 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::base::access::{ServerAccess, Who};
-use crate::base::identity::{ClientFingerprint, GrantId, Principal, Subject};
-use crate::base::lock::Mutex;
-use crate::base::membership::Memberships;
+use crate::base::{ClientFingerprint, GrantId, Memberships, Mutex, Principal, ServerAccess, Subject, Who};
 
 /// The owner of a session or a task: one user or service token with one client under one grant, at one server. (The grant of a service
 /// token may be for several.)

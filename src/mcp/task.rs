@@ -13,11 +13,7 @@ use super::call::{Call, CallError, InputRequest};
 use super::jsonrpc::Error;
 use super::mrtr::{Answers, ClientAnswer, has_shape, wait_for};
 use super::table::{Full, Owner, Row, Table};
-use crate::base::cancel::CancelToken;
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::quota::{Held, Share};
+use crate::base::{CancelToken, Clock, Held, Mutex, Share, Timestamp, limits};
 
 /// A task. It does not change once it is over.
 pub(super) struct Task {

@@ -16,8 +16,7 @@ use super::context::Context;
 use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
 use super::mirrored::Mirrored;
-use crate::base::encoding::is_plain;
-use crate::base::identity::{Principal, Scopes};
+use crate::base::{Principal, Scopes, is_plain};
 
 type Run = dyn Fn(&Context, &str) -> Result<Reply, CallError> + Send + Sync;
 

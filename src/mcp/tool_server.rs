@@ -20,8 +20,7 @@ use super::prompt::Prompt;
 use super::resource::{Match, Resource};
 use super::subscribers::Publisher;
 use super::tool::{TaskSupport, Tool};
-use crate::base::identity::{Principal, Scopes};
-use crate::base::lock::Mutex;
+use crate::base::{Mutex, Principal, Scopes};
 
 type OnStart = Box<dyn FnOnce(Publisher) + Send>;
 

@@ -27,12 +27,7 @@ use super::provider::{Identity, IdentityProvider};
 use super::resource::{Resources, see_other};
 use super::sealer::{Sealer, ShortLived};
 use crate::audit;
-use crate::base::access::Who;
-use crate::base::identity::{GrantId, Subject, UserId};
-use crate::base::membership::Memberships;
-use crate::base::rate::RateLimit;
-use crate::base::secret::Secret;
-use crate::base::{limits, log};
+use crate::base::{GrantId, Memberships, RateLimit, Secret, Subject, UserId, Who, limits, log};
 use crate::http::{Head, Request, Response};
 use crate::store::Grant;
 

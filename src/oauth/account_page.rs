@@ -8,8 +8,7 @@ use super::home_page::row;
 use super::page::{self, Pages};
 use super::problem::{Explanation, Problem};
 use super::resource::{ProtectedResource, Resources};
-use crate::base::clock::Timestamp;
-use crate::base::identity::GrantId;
+use crate::base::{GrantId, Timestamp};
 use crate::http::{Response, Uri, escape, is_loopback_host};
 use crate::store::Grant;
 

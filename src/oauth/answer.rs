@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::rate::TooMany;
-use crate::base::trace;
+use crate::base::{TooMany, trace};
 use crate::http::Response;
 
 #[derive(Serialize)]

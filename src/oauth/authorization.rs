@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::ClientOrigin;
 use super::redirect::{RedirectUri, Target};
-use crate::base::encoding::from_base64url;
-use crate::base::identity::{ClientFingerprint, Scopes};
+use crate::base::{ClientFingerprint, Scopes, from_base64url};
 
 /// An authorization request whose client, redirect URI and parameters were all checked. Made by
 /// [`super::authorize::AuthorizeEndpoint`] alone; carried, sealed, through consent and login.

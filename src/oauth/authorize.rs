@@ -12,8 +12,7 @@ use super::problem::Problem;
 use super::redirect::{RedirectUri, Registrant, Target};
 use super::resource::ProtectedResource;
 use super::sealer::Sealer;
-use crate::base::identity::{ClientFingerprint, Scopes};
-use crate::base::{limits, trace};
+use crate::base::{ClientFingerprint, Scopes, limits, trace};
 use crate::http::{Form, Head, Response};
 
 /// `/authorize`

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::sealer::Sealer;
-use crate::base::encoding::{base64url, is_plain, sha256};
-use crate::base::limits;
-use crate::base::secret::Secret;
+use crate::base::{Secret, base64url, is_plain, limits, sha256};
 use crate::http::{Form, Head, Request, Response};
 
 impl Sealer {

@@ -20,10 +20,7 @@ use super::sealer::Sealer;
 use super::spent_logins::SpentLogins;
 use super::upstream::{KeptToken, Upstreams};
 use crate::audit;
-use crate::base::identity::{GrantId, Subject, UserId};
-use crate::base::membership::Memberships;
-use crate::base::secret::Secret;
-use crate::base::{encoding::is_plain, limits, log, trace};
+use crate::base::{GrantId, Memberships, Secret, Subject, UserId, is_plain, limits, log, trace};
 use crate::http::{Form, Head, Response};
 use crate::store::{self, Grant, GrantClient, Stage};
 

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::redirect::RedirectUri;
-use crate::base::clock::Timestamp;
-use crate::base::encoding::base64url;
-use crate::base::identity::Scopes;
-use crate::base::secret::Secret;
+use crate::base::{Scopes, Secret, Timestamp, base64url};
 use crate::seal::{Keyring, Sealed};
 
 #[cfg(test)]

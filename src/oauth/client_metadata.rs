@@ -6,8 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::client::{AuthMethod, Client, ClientOrigin};
 use super::redirect::{RedirectUri, Registrant};
-use crate::base::identity::Scopes;
-use crate::base::{json, limits};
+use crate::base::{Scopes, json, limits};
 
 #[cfg(test)]
 mod tests;

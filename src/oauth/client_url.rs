@@ -1,7 +1,7 @@
 //! A URL that is a client's id and the address of its metadata document (draft-ietf-oauth-client-id-metadata-document,
 //! section 3). Only its spelling is checked here; the addresses of its host are checked when it is fetched.
 
-use crate::base::{encoding::is_plain, limits};
+use crate::base::{is_plain, limits};
 use crate::http::Uri;
 
 #[cfg(test)]

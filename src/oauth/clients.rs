@@ -17,9 +17,7 @@ use super::resource::ProtectedResource;
 use super::schemes::RedirectSchemes;
 use super::sealer::Sealer;
 use super::token_error::TokenError;
-use crate::base::identity::ClientFingerprint;
-use crate::base::secret::Secret;
-use crate::base::trace;
+use crate::base::{ClientFingerprint, Secret, trace};
 use crate::http;
 
 /// The sources of clients.

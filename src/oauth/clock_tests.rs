@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::fake::{self, Browser, tokens};
 use super::token::tests::{error, invalid_grant};
-use crate::base::clock::Clock;
-use crate::base::limits;
+use crate::base::{Clock, limits};
 use crate::http::fake::request;
 
 /// T18: until the clock is set, ten minutes at most, nothing is issued that would have expired then; what was issued works.

@@ -7,8 +7,7 @@ use serde::Deserialize;
 use super::client::{AuthMethod, Client, ClientOrigin};
 use super::client_metadata::{ClientMetadata, MetadataError};
 use super::redirect::{RedirectUri, Registrant};
-use crate::base::secret::Secret;
-use crate::base::{encoding::is_plain, limits};
+use crate::base::{Secret, is_plain, limits};
 
 #[cfg(test)]
 mod tests;

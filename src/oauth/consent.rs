@@ -16,10 +16,7 @@ use super::provider::IdentityProvider;
 use super::resource::ProtectedResource;
 use super::sealer::Sealer;
 use super::spent_logins::SpentLogins;
-use crate::base::clock::Timestamp;
-use crate::base::rate::RateLimit;
-use crate::base::throttle::Throttle;
-use crate::base::trace;
+use crate::base::{RateLimit, Throttle, Timestamp, trace};
 use crate::http::{Request, Response};
 
 /// `/consent`

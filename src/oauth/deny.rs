@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::client_url::ClientUrl;
-use crate::base::identity::ClientFingerprint;
+use crate::base::ClientFingerprint;
 use crate::store::GrantClient;
 
 /// Clients by fingerprint, as the log names them, and hosts that vouch for clients.

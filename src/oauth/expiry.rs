@@ -4,9 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::base::clock::Timestamp;
-use crate::base::limits;
-use crate::base::lock::Mutex;
+use crate::base::{Mutex, Timestamp, limits};
 
 /// The readings of the wall clock over the last [`limits::EXPIRED_KEPT`] of monotonic time.
 #[derive(Debug, Default)]

@@ -4,10 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::authorization::CodeChallenge;
-use crate::base::clock::Timestamp;
-use crate::base::encoding::{base64url, is_plain, sha256};
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes};
-use crate::base::secret::Secret;
+use crate::base::{ClientFingerprint, GrantId, Scopes, Secret, Timestamp, base64url, is_plain, sha256};
 use crate::seal::{self, Sealed};
 
 /// An authorization code (RFC 6749 section 4.1.2), bound to its grant, client, redirect URI and challenge.

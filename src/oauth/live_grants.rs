@@ -12,11 +12,7 @@ use super::policy::Rules;
 use super::problem::Problem;
 use super::resource::ProtectedResource;
 use crate::audit;
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{GrantId, Principal, UserId};
-use crate::base::lock::Mutex;
-use crate::base::rate::RateLimit;
-use crate::base::{limits, log};
+use crate::base::{Clock, GrantId, Mutex, Principal, RateLimit, Timestamp, UserId, limits, log};
 use crate::store::{self, Expiry, Grant, Grants, Picks, RENEWAL, Stage};
 
 /// Called with every grant that ends, so that its sessions and streams end with it.

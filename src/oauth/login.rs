@@ -7,11 +7,7 @@ use super::browser::BrowserBinding;
 use super::provider::{IdentityProvider, LoginRequest};
 use super::resource::see_other;
 use super::sealer::{Sealer, ShortLived};
-use crate::base::clock::Timestamp;
-use crate::base::encoding::{base64url, sha256};
-use crate::base::limits;
-use crate::base::random::Random;
-use crate::base::secret::Secret;
+use crate::base::{Random, Secret, Timestamp, base64url, limits, sha256};
 use crate::http::Response;
 use crate::seal;
 

@@ -9,11 +9,7 @@ use std::time::Duration;
 
 use super::problem::Problem;
 use super::provider::ProviderError;
-use crate::base::identity::UserId;
-use crate::base::quota::{Held, Quota};
-use crate::base::rate::RateLimit;
-use crate::base::sender::Sender;
-use crate::base::{limits, log};
+use crate::base::{Held, Quota, RateLimit, Sender, UserId, limits, log};
 
 /// Places for logins, which no call and no refresh can take, and the rates of logins.
 pub(super) struct LoginQuota {

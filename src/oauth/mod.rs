@@ -15,14 +15,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::ClientFingerprint;
-use crate::base::lock::Mutex;
-use crate::base::quota::Quota;
-use crate::base::random::Random;
-use crate::base::rate::RateLimit;
-use crate::base::throttle::Throttle;
-use crate::base::{limits, log};
+use crate::base::{
+    ClientFingerprint, Clock, Mutex, Quota, Random, RateLimit, Throttle, Timestamp, limits, log,
+};
 use crate::http::PublicUrl;
 use crate::seal::Keyring;
 use crate::store::Grants;

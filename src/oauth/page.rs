@@ -5,8 +5,7 @@ use super::client::ClientOrigin;
 use super::problem::{Explanation, Problem, blocked};
 use super::provider::Obstacle;
 use super::redirect::{RedirectUri, Target};
-use crate::base::identity::Scopes;
-use crate::base::trace;
+use crate::base::{Scopes, trace};
 use crate::http::{self, Response, escape};
 
 /// The name of a program that has none.

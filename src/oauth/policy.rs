@@ -2,11 +2,8 @@
 
 use super::deny::DenyList;
 use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError};
-pub use crate::base::access::AllowRule;
-use crate::base::access::{AccessRules, Standing, Who};
-use crate::base::identity::Subject;
-use crate::base::membership::Memberships;
-use crate::base::secret::Secret;
+pub use crate::base::AllowRule;
+use crate::base::{AccessRules, Memberships, Secret, Standing, Subject, Who};
 use crate::store::Grant;
 
 /// The rules that the operator may change while the server runs. Immutable: a change replaces them.

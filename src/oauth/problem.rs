@@ -2,8 +2,7 @@
 
 use super::authorization::AuthorizeError;
 use super::provider::{Obstacle, ProviderError};
-use crate::base::limits;
-use crate::base::rate::TooMany;
+use crate::base::{TooMany, limits};
 use crate::http::Response;
 
 /// A problem that is shown to the person, because there is nowhere safe to send them. The texts say what happened and

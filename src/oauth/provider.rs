@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-pub use crate::base::identity::Identity;
-pub use crate::base::membership::Group;
-use crate::base::secret::Secret;
+use crate::base::Secret;
+pub use crate::base::{Group, Identity};
 
 /// The parameters of one login at the provider.
 #[derive(Debug)]

@@ -12,11 +12,7 @@ use super::clients::{ClientRegistry, Registration};
 use super::log_stranger;
 use super::redirect::{RedirectUri, Registrant};
 use super::resource::ProtectedResource;
-use crate::base::clock::Timestamp;
-use crate::base::identity::ClientFingerprint;
-use crate::base::limits;
-use crate::base::rate::RateLimit;
-use crate::base::throttle::Throttle;
+use crate::base::{ClientFingerprint, RateLimit, Throttle, Timestamp, limits};
 use crate::http::{self, Response};
 
 #[cfg(test)]

@@ -9,10 +9,7 @@ use super::page::{self, Pages};
 use super::policy::Rules;
 use super::problem::Problem;
 use super::redirect::RedirectUri;
-use crate::base::access::ServerAccess;
-use crate::base::identity::Scopes;
-use crate::base::lock::Mutex;
-use crate::base::trace;
+use crate::base::{Mutex, Scopes, ServerAccess, trace};
 use crate::http::{Form, PublicUrl, Response, Uri, append_query, escape};
 
 /// The scope at GitHub without which it says nothing of a person's groups.

@@ -6,8 +6,7 @@ use super::issued::{AccessToken, RefreshToken};
 use super::resource::ProtectedResource;
 use super::token::TokenEndpoint;
 use super::token_error::TokenError;
-use crate::base::identity::{ClientFingerprint, GrantId};
-use crate::base::secret::Secret;
+use crate::base::{ClientFingerprint, GrantId, Secret};
 use crate::http::{Form, Request, Response};
 
 impl TokenEndpoint {

@@ -7,9 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::limits;
-use crate::base::random::Random;
+use crate::base::{Clock, Random, Timestamp, limits};
 use crate::http::PublicUrl;
 use crate::seal::{self, Keyring, SealError, Sealed};
 

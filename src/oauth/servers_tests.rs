@@ -6,7 +6,7 @@ use super::bearer::BearerError;
 use super::client::AuthMethod;
 use super::fake::{self, Browser, CHALLENGE, Fixture, Visitor, body, text};
 use super::*;
-use crate::base::identity::Principal;
+use crate::base::Principal;
 use crate::http::fake::request;
 use crate::http::{Response, append_query, percent_encode};
 use crate::store::Stage;

@@ -11,12 +11,10 @@ use super::bearer::BearerError;
 use super::issued::{AccessToken, ServiceToken};
 use super::resource::ProtectedResource;
 use crate::audit;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, TokenName};
-use crate::base::membership::Memberships;
-use crate::base::network::Network;
-use crate::base::secret::Secret;
-use crate::base::startup_error::StartupError;
-use crate::base::{limits, log};
+use crate::base::{
+    ClientFingerprint, GrantId, Memberships, Network, Scopes, Secret, StartupError, Subject, TokenName,
+    limits, log,
+};
 use crate::seal;
 use crate::store::{Grant, GrantClient, Stage};
 

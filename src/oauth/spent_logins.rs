@@ -8,10 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::problem::Problem;
-use crate::base::bounded::BoundedMap;
-use crate::base::limits;
-use crate::base::lock::Mutex;
-use crate::base::sender::Sender;
+use crate::base::{BoundedMap, Mutex, Sender, limits};
 
 /// The ended logins.
 pub(super) struct SpentLogins {

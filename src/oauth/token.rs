@@ -17,13 +17,10 @@ use super::resource::ProtectedResource;
 use super::sealer::Sealer;
 use super::token_error::{TokenError, invalid_grant};
 use super::upstream::{RefreshPlace, Upstreams};
-use crate::base::access::AccessRules;
-use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject};
-use crate::base::membership::Memberships;
-use crate::base::rate::RateLimit;
-use crate::base::secret::Secret;
-use crate::base::{limits, log};
+use crate::base::{
+    AccessRules, ClientFingerprint, GrantId, Memberships, RateLimit, Scopes, Secret, Subject, Timestamp,
+    limits, log,
+};
 use crate::http::{Form, Request, Response};
 use crate::seal::SealError;
 use crate::store::{self, Grant, Stage};

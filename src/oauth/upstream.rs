@@ -12,12 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::live_grants::{LiveGrants, log_ended};
 use super::provider::{IdentityProvider, ProviderError, ProviderToken};
 use super::sealer::Sealer;
-use crate::base::clock::Timestamp;
-use crate::base::encoding::{base64url, from_base64url};
-use crate::base::identity::{GrantId, Subject, UpstreamToken};
-use crate::base::quota::{Held, Quota};
-use crate::base::secret::Secret;
-use crate::base::{limits, log};
+use crate::base::{
+    GrantId, Held, Quota, Secret, Subject, Timestamp, UpstreamToken, base64url, from_base64url, limits, log,
+};
 use crate::seal::secret_text;
 use crate::store::{self, Grant};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::base::identity::Subject;
+use crate::base::Subject;
 use crate::base::log::Format;
 use crate::bridge::ServerSummary;
 use crate::oauth::{AddedToken, client_metadata::is_visible};

@@ -5,10 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use super::perform as operate;
 use super::*;
-use crate::base::clock;
-use crate::base::identity::GrantId;
-use crate::base::limits;
-use crate::base::random::OsRandom;
+use crate::base::{GrantId, OsRandom, clock, limits};
 use crate::operator::Selection;
 use crate::store::conformance::grant;
 use crate::store::fake::TestDirectory;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::identity::{ClientFingerprint, GrantId, Subject, TokenName, UserId};
+use crate::base::{ClientFingerprint, GrantId, Subject, TokenName, UserId};
 use crate::store::Grant;
 
 /// Which grants to end.

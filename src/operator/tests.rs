@@ -1,8 +1,8 @@
 //! The effects of the operator's endpoint on a table in memory.
 
 use super::*;
-use crate::base::identity::fake::subject;
-use crate::base::identity::{ClientFingerprint, TokenName, UserId};
+use crate::base::fake::subject;
+use crate::base::{ClientFingerprint, TokenName, UserId};
 use crate::http::Body;
 use crate::http::desk::{answer, body_limit};
 use crate::http::fake::request;
@@ -148,7 +148,7 @@ fn a_selection_ends_exactly_the_grants_it_names() {
 #[test]
 fn revoking_all_fails_if_records_are_under_another_key() {
     let server = store::fake::ValkeyServer::start();
-    let keys = [2, 1].map(|byte| crate::base::secret::Secret::new([byte; 32]));
+    let keys = [2, 1].map(|byte| crate::base::Secret::new([byte; 32]));
     let (own, other) = (server.table(), server.open_with(crate::seal::Keyring::new(&keys).unwrap()).unwrap());
     own.insert(&grant(1)).unwrap();
     other.insert(&grant(2)).unwrap();

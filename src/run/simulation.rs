@@ -3,11 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::capacity::Capacity;
-use crate::base::clock::SystemClock;
-use crate::base::limits;
-use crate::base::random::OsRandom;
-use crate::base::startup_error::StartupError;
+use crate::base::{Capacity, OsRandom, StartupError, SystemClock, limits};
 use crate::config::GitHubApp;
 use crate::edge::{self, Door, Listener};
 use crate::github::BaseUrl;

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use super::fake::keyring;
 use super::*;
-use crate::base::random::CountedRandom;
+use crate::base::CountedRandom;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Ticket {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::audit;
-use crate::base::clock::Timestamp;
+use crate::base::Timestamp;
 use crate::bridge::{Bridges, ServerSummary};
 use crate::edge::DoorState;
 use crate::github::GitHub;

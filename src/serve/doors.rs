@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::startup_error::StartupError;
-use crate::base::{limits, log};
+use crate::base::{StartupError, limits, log};
 use crate::config::{Config, Listen};
 use crate::edge::{self, Access, Door, Listener};
 use crate::http::Handler;

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use super::doors;
 use crate::audit::{self, AuditOptions};
-use crate::base::access::ServerAccess;
-use crate::base::startup_error::{Cause, StartupError};
-use crate::base::{clock, limits};
+use crate::base::{Cause, ServerAccess, StartupError, clock, limits};
 use crate::bridge::{Bridge, Bridges};
 use crate::config::{Config, Warning};
 use crate::edge::Tls;

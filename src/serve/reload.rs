@@ -3,8 +3,7 @@
 use super::Server;
 use super::prepare::named;
 use crate::audit;
-use crate::base::log;
-use crate::base::startup_error::StartupError;
+use crate::base::{StartupError, log};
 use crate::bridge::ServerChanges;
 use crate::config::Config;
 

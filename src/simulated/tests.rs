@@ -5,8 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::base::clock::ManualClock;
-use crate::base::random::CountedRandom;
+use crate::base::{CountedRandom, ManualClock};
 use crate::github::{BaseUrl, GitHub, GitHubSettings};
 use crate::http::desk::answer;
 use crate::http::{Body, Headers};

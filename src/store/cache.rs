@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Grant;
-use crate::base::identity::GrantId;
+use crate::base::GrantId;
 
 /// At most `capacity` grants. Two halves: when the young one is full, it becomes the old one, and the old one is dropped
 /// with the grants that were not looked up since. So both a hit and an eviction cost O(1), without an order to maintain.

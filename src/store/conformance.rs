@@ -7,10 +7,7 @@ use super::fake::{Disk, TestDirectory};
 use super::{
     Error, Expiry, GRANTS_FILE, Grant, GrantClient, Grants, MemoryGrants, RedbGrants, Stage, StateDirectory,
 };
-use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
-use crate::base::limits;
-use crate::base::membership::Memberships;
+use crate::base::{ClientFingerprint, GrantId, Memberships, Scopes, Subject, Timestamp, UserId, limits};
 use crate::seal;
 
 pub(super) const NOW: Timestamp = Timestamp(1_767_225_600);

@@ -9,11 +9,7 @@ use super::Grants;
 use super::private::StateDirectory;
 use super::private::{self, io_error};
 use super::redb::NAME as GRANTS;
-use crate::base::encoding::{base64url, from_base64url};
-use crate::base::random::Random;
-use crate::base::secret::Secret;
-use crate::base::startup_error::StartupError;
-use crate::base::{capped, limits};
+use crate::base::{Random, Secret, StartupError, base64url, capped, from_base64url, limits};
 use crate::seal::Keyring;
 
 /// Its name in the state directory.

@@ -8,13 +8,10 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::access::Who;
-use crate::base::clock::Timestamp;
-use crate::base::identity::{ClientFingerprint, GrantId, Identity, Scopes, Subject, UserId};
-use crate::base::membership::Memberships;
-use crate::base::network::Network;
-use crate::base::throttle::Throttle;
-use crate::base::{clock, limits, log};
+use crate::base::{
+    ClientFingerprint, GrantId, Identity, Memberships, Network, Scopes, Subject, Throttle, Timestamp, UserId,
+    Who, clock, limits, log,
+};
 use crate::seal::Keyring;
 
 mod backup;

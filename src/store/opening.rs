@@ -8,8 +8,7 @@ use super::private::{OpenedFor, StateDirectory};
 #[cfg(feature = "valkey")]
 use super::valkey::ValkeyGrants;
 use super::{Error, Grants, RedbGrants};
-use crate::base::random::OsRandom;
-use crate::base::startup_error::StartupError;
+use crate::base::{OsRandom, StartupError};
 use crate::seal::Keyring;
 
 impl StorePlace {

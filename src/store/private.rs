@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use crate::base::startup_error::{Cause, StartupError};
+use crate::base::{Cause, StartupError};
 use crate::sys;
 
 /// The directory that holds the key file and the grants. Ours alone as long as this value lives.

@@ -16,11 +16,7 @@ use super::private::{self, StateDirectory};
 use super::schema::{self, OpenTable};
 use super::tables::{BY_END, BY_USER, GRANTS, Key, Tables, grant_id, key, load};
 use super::{Error, Expiry, Grant, Grants, backup};
-use crate::base::clock::Timestamp;
-use crate::base::identity::{GrantId, UserId};
-use crate::base::lock::Mutex;
-use crate::base::startup_error::StartupError;
-use crate::base::{limits, log};
+use crate::base::{GrantId, Mutex, StartupError, Timestamp, UserId, limits, log};
 use crate::seal::Keyring;
 
 /// Its name in the state directory.

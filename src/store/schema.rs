@@ -11,10 +11,7 @@ use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend,
 use super::Error;
 use super::private::{self, OpenedFor, io_error};
 use super::tables::{META, NEWEST_ENTRY, Tables, number};
-use crate::base::clock::Timestamp;
-use crate::base::limits;
-use crate::base::secret::Secret;
-use crate::base::startup_error::StartupError;
+use crate::base::{Secret, StartupError, Timestamp, limits};
 use crate::seal::Keyring;
 
 /// The schema that this program reads and writes. The first one: there is nothing to migrate from.

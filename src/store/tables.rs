@@ -5,8 +5,7 @@ use std::sync::Arc;
 use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::{Error, Expiry, Grant};
-use crate::base::identity::{GrantId, Subject};
-use crate::base::limits;
+use crate::base::{GrantId, Subject, limits};
 
 /// A grant's id as a number; in the order of its bytes.
 pub(super) type Key = u128;

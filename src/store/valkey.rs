@@ -23,13 +23,8 @@ use super::cache::Cache;
 use super::place::{StorePlace, StoreUrl};
 use super::schema::{self, key_checks};
 use super::{Error, Expiry, Grant, Grants, OpenedFor};
-use crate::base::cancel::CancelToken;
-use crate::base::clock::{self, Timestamp};
-use crate::base::identity::{GrantId, UserId};
-use crate::base::limits::valkey::{HEARD, PAUSES, SILENCE};
-use crate::base::lock::Mutex;
-use crate::base::startup_error::StartupError;
-use crate::base::{limits, log};
+use crate::base::limits::{self, valkey::HEARD, valkey::PAUSES, valkey::SILENCE};
+use crate::base::{CancelToken, GrantId, Mutex, StartupError, Timestamp, UserId, clock, log};
 use crate::seal::Keyring;
 
 /// Before each key. The braces keep all keys in one slot of a cluster.

@@ -4,8 +4,7 @@
 use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
-use crate::base::limits;
-use crate::base::quota::Held;
+use crate::base::{Held, limits};
 use crate::edge::head::{self, Checked, Framing, RequestLine, Version};
 use crate::edge::wire::{self, After, Asked, Drain, Sink};
 use crate::edge::{DoorState, Refusal};

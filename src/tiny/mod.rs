@@ -27,9 +27,8 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, bounded};
 
-use crate::base::capacity::Capacity;
 use crate::base::log::{self, Field};
-use crate::base::{clock, limits};
+use crate::base::{Capacity, clock, limits};
 use crate::edge::{Door, DoorState, Listener, Settings};
 use crate::http::Handler;
 use crate::sys;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::base::capacity::Capacity;
+use crate::base::Capacity;
 use crate::edge::listener::Opener;
 use crate::edge::{Access, Door, Listener};
 use crate::http::Response;

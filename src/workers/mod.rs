@@ -13,10 +13,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, after, bounded};
 
-use crate::base::lock::Mutex;
 use crate::base::log::{self, Field};
-use crate::base::quota::Quota;
-use crate::base::{clock, limits, trace};
+use crate::base::{Mutex, Quota, clock, limits, trace};
 use crate::http::{Blocking, Responder, Ticket, Waiter};
 
 /// A request in transit to a worker.

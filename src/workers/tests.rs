@@ -1,6 +1,5 @@
 use super::*;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::Principal;
+use crate::base::{CancelToken, Principal};
 use crate::http::{CallEnding, CallNote, Response, Witness};
 
 /// Answers according to the path.

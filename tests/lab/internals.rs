@@ -2,11 +2,10 @@
 
 /// Values.
 pub mod base {
-    pub use crate::base::clock::{Clock, SystemClock, Timestamp};
-    pub use crate::base::identity::{ClientFingerprint, GrantId, Scopes, Subject, UserId};
-    pub use crate::base::random::{OsRandom, Random};
-    pub use crate::base::secret::Secret;
-    pub use crate::base::{identity, limits};
+    pub use crate::base::{
+        ClientFingerprint, Clock, GrantId, OsRandom, Random, Scopes, Secret, Subject, SystemClock, Timestamp,
+        UserId, limits,
+    };
 }
 pub use crate::edge::{Door, Listener, Settings as EdgeSettings, chunked, head, open as open_edge};
 /// HTTP as plain values.
@@ -25,10 +24,7 @@ pub mod oauth {
 
     use std::sync::Arc;
 
-    use crate::base::clock::{Clock, Timestamp};
-    use crate::base::identity::Scopes;
-    use crate::base::limits;
-    use crate::base::random::Random;
+    use crate::base::{Clock, Random, Scopes, Timestamp, limits};
     use crate::http::{Head, PublicUrl, Request, Response};
     use crate::oauth;
     use crate::seal::Keyring;
@@ -97,8 +93,7 @@ pub use self::memory::MemoryGrants;
 pub mod key_file {
     use std::path::Path;
 
-    use crate::base::random::Random;
-    use crate::base::startup_error::StartupError;
+    use crate::base::{Random, StartupError};
     use crate::seal::Keyring;
     use crate::store::key_file::{self, Choice, KeyFile};
 

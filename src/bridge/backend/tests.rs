@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::identity::fake::principal;
+use crate::base::fake::principal;
 use crate::http::{Request, Responder, Stream};
 
 mod access;

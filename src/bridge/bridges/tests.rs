@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::base::identity::fake::subject;
+use crate::base::fake::subject;
 use crate::bridge::child_user::ChildUser;
 use crate::bridge::entry::BridgeOptions;
 use crate::bridge::template::Variables;

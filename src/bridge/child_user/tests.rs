@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::identity::fake::subject;
+use crate::base::fake::subject;
 
 #[test]
 fn users_are_found_by_name_and_number() {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::base::lock::Mutex;
+use crate::base::Mutex;
 use crate::bridge::fake::{FakeTransport, Nobody, receive};
 use crate::bridge::transport::{ProgramEnd, Transport};
 

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver as Channel, Sender as Sending, unbounded};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::identity::fake::principal;
+use crate::base::fake::principal;
 use crate::bridge::fake::{outgoing, text};
 use crate::bridge::template::Variables;
 use crate::bridge::upstream::UpstreamUrl;

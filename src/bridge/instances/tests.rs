@@ -4,8 +4,8 @@ use std::io;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::fake::principal;
+use crate::base::CancelToken;
+use crate::base::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport, text};
 use crate::bridge::pool::History;
 use crate::bridge::transport::{ProgramEnd, Transport, Undelivered};

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::base::identity::UserId;
+use crate::base::UserId;
 
 /// A person with this grant.
 fn person(number: u64, grant: GrantId) -> (Subject, GrantId) {

@@ -2,9 +2,8 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::base::identity::Principal;
-use crate::base::identity::fake::principal;
-use crate::base::secret::Secret;
+use crate::base::fake::principal;
+use crate::base::{Principal, Secret};
 use crate::bridge::entry::BridgeOptions;
 use crate::bridge::template::Template;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::identity::fake::principal;
+use crate::base::fake::principal;
 
 fn environment() -> Variables {
     let pairs = [("KEY", "k1"), ("MCP_OAUTH_KEY", "canary"), ("GITHUB_CLIENT_SECRET", "canary")];

@@ -1,7 +1,7 @@
 //! The operator's commands: what they ask for, and what they do not take.
 
 use super::*;
-use crate::base::identity::{ClientFingerprint, GrantId, TokenName};
+use crate::base::{ClientFingerprint, GrantId, TokenName};
 use crate::operator::{Operation, Selection};
 
 /// The command that these words are, in an environment that could not serve.

@@ -1,7 +1,7 @@
 use std::net::TcpStream;
 
 use super::*;
-use crate::base::capacity::Capacity;
+use crate::base::Capacity;
 use crate::edge::{self, Settings};
 use crate::http::desk::{Client, Desk};
 use crate::workers::Pool;

@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use crate::base::capacity::Capacity;
-use crate::base::limits;
+use crate::base::{Capacity, limits};
 use crate::edge::{self, Door, Listener, Settings};
 use crate::http::desk::{Client, Desk, Event, LIMIT, PATIENCE, SMALL, paused, until, until_some};
 use crate::http::{Response, TrustedProxies};

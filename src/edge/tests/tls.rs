@@ -199,7 +199,7 @@ impl Files {
         }
     }
 
-    fn load(&self) -> Result<Tls, crate::base::startup_error::StartupError> {
+    fn load(&self) -> Result<Tls, crate::base::StartupError> {
         Tls::load(&self.0.join("pem"), &self.0.join("key"))
     }
 }

@@ -1,7 +1,6 @@
 use super::*;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::fake::subject;
-use crate::base::quota::Quota;
+use crate::base::fake::subject;
+use crate::base::{CancelToken, Quota};
 
 #[derive(Default)]
 struct Page {

@@ -66,7 +66,7 @@ fn the_witness_sees_caller_and_answer_once_also_for_a_dropped_responder() {
     let (sender, notes) = std::sync::mpsc::channel();
     let (mut responder, _waiter) = Responder::pair();
     responder.witness = Some(Arc::new(Note(sender)));
-    responder.identify(&crate::base::identity::fake::principal(7));
+    responder.identify(&crate::base::fake::principal(7));
     drop(responder);
     assert_eq!(notes.iter().collect::<Vec<_>>(), ["github:7", "500"]);
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::base::identity::fake::subject;
-use crate::base::quota::Quota;
+use crate::base::Quota;
+use crate::base::fake::subject;
 
 fn pair() -> (StreamSender, Stream) {
     pair_in(limits::UNREAD_BYTES)

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::identity::fake::subject;
+use crate::base::fake::subject;
 
 /// M17: limit and limit plus one, for one user; another user has an allowance of their own, which is renewed over time.
 #[test]

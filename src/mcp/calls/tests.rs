@@ -5,8 +5,7 @@ use super::super::exchange::Dialect;
 use super::super::jsonrpc::{Encoded, Error, RequestId};
 use super::super::stream::EventStream;
 use super::*;
-use crate::base::cancel::CancelToken;
-use crate::base::identity::fake;
+use crate::base::{CancelToken, fake};
 use crate::http::{Responder, Stream};
 
 /// A minimal era.

@@ -1,9 +1,7 @@
 use super::super::members::Members;
 use super::*;
-use crate::base::clock::ManualClock;
-use crate::base::identity::Principal;
-use crate::base::identity::fake::principal;
-use crate::base::random::CountedRandom;
+use crate::base::fake::principal;
+use crate::base::{CountedRandom, ManualClock, Principal};
 use crate::seal::fake::keyring;
 
 fn call(name: &str, arguments: &str) -> Call {

@@ -1,6 +1,6 @@
 use super::super::budgets::Budgets;
 use super::*;
-use crate::base::identity::fake::subject;
+use crate::base::fake::subject;
 use crate::http::Next;
 
 fn resumable(is_primed: bool) -> EventStream {

@@ -1,7 +1,7 @@
 use super::super::budgets::Budgets;
 use super::*;
-use crate::base::clock::ManualClock;
-use crate::base::identity::fake::{principal, subject};
+use crate::base::ManualClock;
+use crate::base::fake::{principal, subject};
 
 fn task(user: u64, number: usize) -> Arc<Task> {
     let kept = Budgets::new().of(subject(user)).kept;

@@ -1,9 +1,7 @@
 //! Access of a caller: lists, calls, completions and subscriptions, in both eras.
 
 use super::*;
-use crate::base::access::AccessRules;
-use crate::base::identity::{Subject, TokenName};
-use crate::base::membership::{Group, Memberships};
+use crate::base::{AccessRules, Group, Memberships, Subject, TokenName};
 use crate::mcp::{TaskSupport, Tool, ToolServer};
 
 #[derive(serde::Deserialize)]

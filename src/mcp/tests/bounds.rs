@@ -1,9 +1,8 @@
 //! The memory that one user can take, at the limit and one above (M17), without a loss for others.
 
 use super::*;
-use crate::base::identity::fake::subject;
-use crate::base::limits;
-use crate::base::quota::Quota;
+use crate::base::fake::subject;
+use crate::base::{Quota, limits};
 
 /// A server whose only tool answers with the requested number of bytes.
 fn talkative() -> Endpoint {

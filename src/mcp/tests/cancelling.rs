@@ -85,7 +85,7 @@ fn an_action_that_holds_the_context_keeps_no_place_after_completion() {
 /// M17: a list of a server that never answers it ends like a call.
 #[test]
 fn a_list_has_a_deadline_and_a_limit() {
-    let contexts = crate::base::lock::Mutex::new(Vec::new());
+    let contexts = crate::base::Mutex::new(Vec::new());
     let endpoint = acting(move |context| contexts.lock().push(context));
     let list = || endpoint.start(1, modern::plain("tools/list", json!({})));
     let lists: Vec<_> = (0..limits::LISTS.0).map(|_| list()).collect();
@@ -101,7 +101,7 @@ fn a_list_has_a_deadline_and_a_limit() {
 #[test]
 fn a_panicking_cancel_action_does_not_stop_the_end_of_a_grant() {
     let cancelled = Cancelled::default();
-    let (watcher, contexts) = (cancelled.clone(), crate::base::lock::Mutex::new(Vec::new()));
+    let (watcher, contexts) = (cancelled.clone(), crate::base::Mutex::new(Vec::new()));
     let endpoint = acting(move |context| {
         watcher.watch(&context);
         context.on_cancel(|| panic!("on purpose"));
@@ -119,7 +119,7 @@ fn a_panicking_cancel_action_does_not_stop_the_end_of_a_grant() {
 /// T17: a handler may ignore its cancellation. The holder of the ended token gets nothing of what it still sends.
 #[test]
 fn the_stream_of_a_call_ends_with_its_grant() {
-    let contexts = Arc::new(crate::base::lock::Mutex::new(Vec::new()));
+    let contexts = Arc::new(crate::base::Mutex::new(Vec::new()));
     let kept = Arc::clone(&contexts);
     let endpoint = acting(move |context| {
         context.log(Level::Alert, &"started");
@@ -160,7 +160,7 @@ fn a_client_that_has_read_the_result_cancels_nothing() {
 #[test]
 fn a_cancel_action_moves_with_the_call_to_its_task() {
     let cancelled = Cancelled::default();
-    let (watcher, contexts) = (cancelled.clone(), crate::base::lock::Mutex::new(Vec::new()));
+    let (watcher, contexts) = (cancelled.clone(), crate::base::Mutex::new(Vec::new()));
     let endpoint = acting(move |context| {
         watcher.watch(&context);
         context.log(Level::Alert, &"started");

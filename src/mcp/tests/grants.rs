@@ -27,7 +27,7 @@ fn a_grants_end_ends_its_sessions_streams_and_calls() {
     assert!(others.is_silent());
     assert_eq!(endpoint.mcp.counts(), Counts { sessions: 1, listeners: 0, calls: 0, tasks: 0 });
     // The next grant of the same client has no access to it either.
-    let next = Principal { grant: crate::base::identity::GrantId([9; 16]), ..principal(1) };
+    let next = Principal { grant: crate::base::GrantId([9; 16]), ..principal(1) };
     let ping = in_session(post(&request(1, "ping", json!({}))), &mine);
     assert_eq!(endpoint.start_as(next, ping).answer().status, 404);
 }

@@ -30,10 +30,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::capacity::Capacity;
-use crate::base::clock::{self, Clock, ManualClock};
-use crate::base::identity::fake::principal;
-use crate::base::random::{CountedRandom, Random};
+use crate::base::fake::principal;
+use crate::base::{Capacity, Clock, CountedRandom, ManualClock, Random, clock};
 use crate::http::{Body, Next, Request, Stream};
 use crate::seal::Keyring;
 use crate::seal::fake::keyring;

@@ -4,8 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::base::access::AccessRules;
-use crate::base::limits;
+use crate::base::{AccessRules, limits};
 use crate::http::{CallEnding, CallNote, CallOutcome, Witness};
 
 /// The calls to one request's witness: the method, the target, and the last outcome.

@@ -1,8 +1,7 @@
 //! Several servers in one process: sessions, streams and tasks of one are unknown at another, and limits apply to all together.
 
 use super::*;
-use crate::base::identity::{Subject, TokenName};
-use crate::base::limits;
+use crate::base::{Subject, TokenName, limits};
 
 /// User 1 at the second server, where they have another grant.
 fn elsewhere() -> Principal {

@@ -1,8 +1,7 @@
 //! Broken and resumed streams, and the limits on streams.
 
 use super::*;
-use crate::base::identity::GrantId;
-use crate::base::limits;
+use crate::base::{GrantId, limits};
 
 fn in_session(request: Request, session: &str) -> Request {
     request.with("Mcp-Session-Id", session)

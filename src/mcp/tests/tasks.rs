@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::*;
-use crate::base::identity::fake::subject;
+use crate::base::fake::subject;
 use crate::base::limits;
 
 /// A request of a client that supports tasks.

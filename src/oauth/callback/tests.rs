@@ -105,7 +105,7 @@ fn github_gets_the_verifier_of_its_challenge() {
     let challenge = Form::parse(location.split_once('?').unwrap().1.as_bytes()).unwrap();
     browser.callback("code=good");
     let verifier = fixture.provider.last_verifier();
-    let expected = crate::base::encoding::base64url(&crate::base::encoding::sha256(verifier.as_bytes()));
+    let expected = crate::base::base64url(&crate::base::sha256(verifier.as_bytes()));
     assert_eq!(challenge.value("code_challenge"), Some(expected.as_str()));
 }
 
@@ -254,7 +254,7 @@ fn a_login_that_is_not_stored_ends_no_other_grant() {
     let mut fixture = fake::fixture();
     for number in 0..u64::try_from(limits::GRANTS_PER_USER).unwrap() {
         let grant = crate::store::conformance::grant(number);
-        let subject = crate::base::identity::Subject::User(UserId(583_231));
+        let subject = crate::base::Subject::User(UserId(583_231));
         fixture.grants.insert(&crate::store::Grant { subject, ..grant }).unwrap();
     }
     let disk = Arc::new(fake::ReadOnly::new(&fixture.grants));

@@ -17,7 +17,7 @@ fn a_registration_is_sealed_in_the_same_form_by_every_version() {
 /// operator's clients does not travel.
 #[test]
 fn an_unsealed_client_never_counts_as_configured() {
-    let (keys, random) = (crate::seal::fake::keyring(1), crate::base::random::CountedRandom::default());
+    let (keys, random) = (crate::seal::fake::keyring(1), crate::base::CountedRandom::default());
     let registered: Client = serde_json::from_str(SEALED).unwrap();
     for origin in [ClientOrigin::Configured, ClientOrigin::Document("a.example".to_owned())] {
         let secret = Some(Secret::new("secret".to_owned()));

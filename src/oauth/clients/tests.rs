@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::identity::ClientFingerprint;
-use crate::base::limits;
-use crate::base::secret::Secret;
+use crate::base::{ClientFingerprint, Secret, limits};
 use crate::http::fake::request;
 use crate::http::{Response, append_query};
 use crate::oauth::DenyList;

@@ -1,6 +1,5 @@
 use super::*;
-use crate::base::clock::Clock;
-use crate::base::limits;
+use crate::base::{Clock, limits};
 use crate::oauth::fake::{self, Browser};
 
 #[test]

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::base::identity::{GrantId, UserId};
-use crate::base::lock::Mutex;
+use crate::base::{GrantId, Mutex, UserId};
 use crate::store::{Error, Expiry, Grant, Grants};
 
 /// A table in which the next updates lose the race against another server.

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::base::cancel::CancelToken;
-use crate::base::identity::{Identity, UserId};
-use crate::base::secret::Secret;
+use crate::base::{CancelToken, Identity, Secret, UserId};
 use crate::http::append_query;
 use crate::oauth::provider::{
     Group, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::base::identity::{GrantId, UserId};
+use crate::base::{GrantId, UserId};
 use crate::store::{Error, Expiry, Grant, Grants};
 
 /// A table on a disk that takes no writes.

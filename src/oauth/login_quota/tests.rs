@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::base::clock::Clock;
+use crate::base::Clock;
 use crate::oauth::fake::{self, Browser, Fixture, text, tokens};
 use crate::oauth::provider::{Group, ProviderError};
 use crate::oauth::{AllowRule, AuthorizationServer};

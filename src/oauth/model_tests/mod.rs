@@ -16,8 +16,7 @@ use self::model::{Answer, Call, DAY, Model, Rule, Sender, words};
 use self::people::PEOPLE;
 use self::steps::{AuthorizeFault, Browser, CallbackFault, Step};
 use self::world::{Login, REDIRECTS, World};
-use crate::base::clock::Clock;
-use crate::base::identity::{ClientFingerprint, GrantId};
+use crate::base::{ClientFingerprint, Clock, GrantId};
 use crate::store::{Grant, Stage};
 
 /// Whether the table may have changed in a step, beyond what the model says.

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::base::identity::{GrantId, UserId};
-use crate::base::secret::Secret;
+use crate::base::{GrantId, Secret, UserId};
 use crate::http::append_query;
 use crate::oauth::provider::{
     Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,

@@ -6,11 +6,9 @@ use serde_json::{Value, json};
 
 use super::model::{Answer, Call, RedeemFault, Rule, Sender, words};
 use super::people::{MeetingTable, PEOPLE, People};
-use crate::base::clock::{Clock, ManualClock, Timestamp};
-use crate::base::encoding::{base64url, sha256};
-use crate::base::identity::{GrantId, Scopes, UserId};
-use crate::base::limits;
-use crate::base::random::{CountedRandom, Random};
+use crate::base::{
+    Clock, CountedRandom, GrantId, ManualClock, Random, Scopes, Timestamp, UserId, base64url, limits, sha256,
+};
 use crate::http::fake::request;
 use crate::http::{Form, PublicUrl, Response, append_query};
 use crate::oauth::fake::{body, text};

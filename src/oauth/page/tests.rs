@@ -1,7 +1,7 @@
 //! Page texts, and content that must never reach a page.
 
 use super::*;
-use crate::base::lock::Mutex;
+use crate::base::Mutex;
 use crate::http::append_query;
 use crate::http::fake::request;
 use crate::oauth::account_page::Listing;

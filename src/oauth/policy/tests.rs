@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::identity::UserId;
+use crate::base::UserId;
 use crate::oauth::fake::FakeProvider;
 use crate::oauth::provider::{Group, Obstacle};
 

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::base::clock::Clock;
-use crate::base::limits;
+use crate::base::{Clock, limits};
 use crate::http::fake::request;
 use crate::oauth::fake::{self, body};
 

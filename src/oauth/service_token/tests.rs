@@ -4,10 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::base::access::{AccessRules, Who};
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::identity::{Principal, UserId};
 use crate::base::trace::{self, RequestId, Trace};
+use crate::base::{AccessRules, Clock, Principal, Timestamp, UserId, Who};
 use crate::http::fake::request;
 use crate::oauth::deny::DenyList;
 use crate::oauth::fake::{self, Fixture, Visitor};
@@ -253,7 +251,7 @@ fn a_token_forged_with_table_and_key_works_while_its_grant_lives() {
             expires: Timestamp(u64::MAX),
         };
         let token = ServiceToken { client: grant.client.fingerprint.clone(), access };
-        seal::seal(&seal::fake::keyring(byte), &token, &crate::base::random::OsRandom)
+        seal::seal(&seal::fake::keyring(byte), &token, &crate::base::OsRandom)
     };
     assert_eq!(refused(&fixture, &forged(2)).0, BearerError::Invalid, "another key");
     assert!(admitted(&fixture, &forged(1)).is_ok(), "the key");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tests::{error, invalid_grant};
 use super::*;
-use crate::base::clock::Clock;
+use crate::base::Clock;
 use crate::oauth::fake::{self, Browser, VERIFIER, tokens};
 
 /// A server that lets members of `acme` in, over the same table.

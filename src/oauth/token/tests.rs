@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::base::clock::Clock;
+use crate::base::Clock;
 use crate::http::fake::request;
 use crate::oauth::client::AuthMethod;
 use crate::oauth::fake::{self, Browser, VERIFIER, body, tokens};

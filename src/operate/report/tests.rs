@@ -1,9 +1,7 @@
 //! How outcomes are printed.
 
 use super::*;
-use crate::base::identity::{ClientFingerprint, GrantId, Scopes, TokenName, UserId};
-use crate::base::network::Network;
-use crate::base::secret::Secret;
+use crate::base::{ClientFingerprint, GrantId, Network, Scopes, Secret, TokenName, UserId};
 use crate::store::GrantClient;
 use crate::store::conformance::grant;
 

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ::redb::backends::FileBackend;
 use ::redb::{Builder, StorageBackend};
 
-use crate::base::clock::Timestamp;
-use crate::base::startup_error::StartupError;
+use crate::base::{StartupError, Timestamp};
 use crate::store::schema::{self, OpenTable};
 use crate::store::{RedbGrants, private};
 

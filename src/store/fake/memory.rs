@@ -4,8 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
-use crate::base::identity::{GrantId, UserId};
-use crate::base::lock::Mutex;
+use crate::base::{GrantId, Mutex, UserId};
 use crate::store::{Error, Expiry, Grant, Grants};
 
 /// The table in memory.

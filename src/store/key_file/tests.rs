@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::super::redb;
 use super::*;
-use crate::base::random::CountedRandom;
+use crate::base::CountedRandom;
 use crate::store::MemoryGrants;
 use crate::store::fake::TestDirectory;
 use crate::sys;

@@ -10,11 +10,7 @@ use std::time::Duration;
 use ::redb::Builder;
 use ::redb::backends::FileBackend;
 
-use crate::base::clock::Timestamp;
-use crate::base::identity::{GrantId, UserId};
-use crate::base::limits;
-use crate::base::secret::Secret;
-use crate::base::startup_error::{Cause, StartupError};
+use crate::base::{Cause, GrantId, Secret, StartupError, Timestamp, UserId, limits};
 use crate::seal::{self, Keyring};
 use crate::store::conformance::{NOW, grant};
 use crate::store::fake::{Disk, TestDirectory};

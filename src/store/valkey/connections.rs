@@ -9,11 +9,8 @@ use redis::{
     TlsCertificates,
 };
 
-use crate::base::capped;
-use crate::base::clock;
-use crate::base::limits::valkey::{ANSWER, CONNECTIONS, PAUSES};
-use crate::base::lock::Mutex;
-use crate::base::secret::Secret;
+use crate::base::limits::{valkey::ANSWER, valkey::CONNECTIONS, valkey::PAUSES};
+use crate::base::{Mutex, Secret, capped, clock};
 use crate::store::{Error, StorePlace, StoreUrl};
 
 /// The connections to one server.

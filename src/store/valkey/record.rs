@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::base::encoding::{base64url, from_base64url};
+use crate::base::{base64url, from_base64url};
 use crate::seal::Keyring;
 use crate::store::{Error, Grant};
 

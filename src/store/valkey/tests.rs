@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::clock;
-use crate::base::limits::valkey::{ANSWER, CONNECTIONS};
+use crate::base::limits::{valkey::ANSWER, valkey::CONNECTIONS};
 use crate::seal;
 use crate::store::StateDirectory;
 use crate::store::conformance::{NOW, grant};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::rig::{Rig, legacy, modern, rig};
 use super::*;
-use crate::base::access::AccessRules;
+use crate::base::AccessRules;
 
 /// Tools on two pages, the second of which claims a further page.
 fn pages(message: &Value) -> Vec<String> {

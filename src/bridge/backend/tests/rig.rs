@@ -7,12 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use super::super::*;
-use crate::base::access::ServerAccess;
-use crate::base::capacity::Capacity;
-use crate::base::clock::{self, ManualClock};
-use crate::base::identity::fake::principal;
-use crate::base::lock::Mutex;
-use crate::base::random::CountedRandom;
+use crate::base::fake::principal;
+use crate::base::{Capacity, CountedRandom, ManualClock, Mutex, ServerAccess, clock};
 use crate::bridge::instances::InstanceSettings;
 use crate::bridge::message::{ClientInfo, OutgoingMessage};
 use crate::bridge::pool::InstancePool;

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::base::clock;
-use crate::base::lock::Mutex;
+use crate::base::{Mutex, clock};
 
 pub(super) const SOON: Duration = Duration::from_secs(20);
 

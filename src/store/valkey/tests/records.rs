@@ -1,8 +1,7 @@
 //! Records that were damaged, or that others than the servers have written.
 
 use super::*;
-use crate::base::encoding::base64url;
-use crate::base::secret::Secret;
+use crate::base::{Secret, base64url};
 use crate::store::conformance::ids;
 
 #[test]
