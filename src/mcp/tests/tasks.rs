@@ -172,6 +172,37 @@ fn questions_of_a_task_are_answered_one_by_one() {
 }
 
 #[test]
+fn questions_and_their_last_answer_change_when_a_task_was_updated() {
+    let (open, gate) = bounded::<()>(1);
+    let tool = Tool::new("curious", "t", json!({ "type": "object" })).tasks(TaskSupport::Required);
+    let tool = tool.handler(move |context, _: NoArguments| {
+        let question = |key| InputRequest::elicitation(key, "?", &json!({ "type": "object" }));
+        gate.recv().unwrap();
+        context.ask_all(vec![question("first"), question("second")])?;
+        gate.recv().unwrap();
+        Ok("asked")
+    });
+    let endpoint = endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap());
+    let begun = endpoint.begin(run("curious", json!({})));
+    let check = |status: &str, second: u8| {
+        let task = endpoint.until(&begun.id, status);
+        assert_eq!(task["lastUpdatedAt"], format!("2026-01-01T00:00:0{second}Z"));
+        endpoint.clock.advance(Duration::from_secs(1));
+    };
+    let answer = |key: &str| endpoint.update(&begun.id, json!({ key: { "action": "decline" } }));
+    check("working", 0);
+    open.send(()).unwrap();
+    check("input_required", 1);
+    answer("first");
+    check("input_required", 1);
+    answer("second");
+    check("working", 3);
+    open.send(()).unwrap();
+    begun.worker.join().unwrap();
+    check("completed", 4);
+}
+
+#[test]
 fn a_question_key_cannot_be_used_twice() {
     let tool = Tool::new("twice", "t", json!({ "type": "object" })).tasks(TaskSupport::Required);
     let tool = tool.handler(|context, _: NoArguments| {
