@@ -27,7 +27,7 @@ use super::session::millis;
 use super::stream::EventStream;
 use super::subscribers::{ListenFilter, Subscription};
 use super::table::Row;
-use super::task::{Status, Task};
+use super::task::Task;
 use crate::base::{AccessRule, Principal, base64url, limits};
 use crate::http::{CallOutcome, Response, Stream};
 
@@ -216,7 +216,7 @@ impl CheckedRequest {
             return refusal;
         }
         let done = match self.row.name {
-            "tasks/get" => task_status(&task),
+            "tasks/get" => task.object(),
             "tasks/update" => request.params.require("inputResponses").map(|answers| {
                 task.answer(answers);
                 Reply::default()
@@ -271,7 +271,7 @@ impl Dialect for ModernCall {
         let kept = core.budgets.of(call.principal.subject).kept;
         let task = Arc::new(Task::new(call, id, kept, Arc::clone(&core.settings.clock)));
         core.tasks.insert(&task).ok()?;
-        let handle = task_status(&task).map(|reply| ("task", reply));
+        let handle = task.object().map(|reply| ("task", reply));
         let handle = encode(&description.info, &self.id, handle, None);
         Some((task, handle))
     }
@@ -318,29 +318,6 @@ fn questions(requests: &[InputRequest], state: Option<String>) -> Result<TypedRe
         .with_some("inputRequests", (!by_key.is_empty()).then_some(by_key))?
         .with_some("requestState", state)?;
     Ok(("input_required", reply))
-}
-
-/// The task object for its client: the handle in place of a call's result, or the result of `tasks/get`.
-fn task_status(task: &Task) -> Result<Reply, Error> {
-    let (status, updated) = task.status();
-    let reply = Reply::default()
-        .with("taskId", &task.id())?
-        .with("createdAt", &task.created.rfc3339())?
-        .with("lastUpdatedAt", &updated.rfc3339())?
-        .with("ttlMs", &millis(limits::TASK_LIFETIME))?
-        .with("pollIntervalMs", &millis(limits::TASK_POLL))?;
-    let (word, reply) = match &*status {
-        Status::Working => ("working", reply),
-        Status::InputRequired { input_requests } => {
-            ("input_required", reply.with("inputRequests", input_requests)?)
-        }
-        Status::Completed { result } => ("completed", reply.with("result", result)?),
-        Status::Failed { error } => {
-            ("failed", reply.with("statusMessage", &error.message)?.with("error", error)?)
-        }
-        Status::Cancelled => ("cancelled", reply),
-    };
-    reply.with("status", &word)
 }
 
 /// The error for a request that does not declare the tasks extension.

@@ -9,7 +9,7 @@ use crossbeam_channel::{Sender, bounded};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::call::{Call, CallError, InputRequest};
+use super::call::{Call, CallError, InputRequest, Reply};
 use super::jsonrpc::Error;
 use super::mrtr::{Answers, ClientAnswer, has_shape, wait_for};
 use super::table::{Full, Owner, Row, Table};
@@ -26,53 +26,40 @@ pub(super) struct Task {
     kept: Share,
     /// Tripped when the result is no longer wanted.
     pub(super) cancel: CancelToken,
-    pub(super) created: Timestamp,
+    created: Timestamp,
     /// A time of the monotonic clock, after which the task is removed, and cancelled if it still runs.
     expires: Duration,
-    /// Guards the status, and the questions so far.
+    /// Guards the questions so far, and the end.
     state: Mutex<State>,
 }
 
 struct State {
+    /// When the status last changed.
     updated: Timestamp,
-    status: Arc<Status>,
+    /// The questions that the client has not answered, by their keys. Without any, a running task is "working".
+    open: BTreeMap<String, OpenQuestion>,
     /// The keys of all questions so far: none may be used again.
     asked: BTreeSet<String>,
-    /// The result's part of the user's budget.
-    held: Option<Held>,
+    end: Option<End>,
 }
 
-/// A task's `status`, with the members that go with it.
-#[derive(Clone)]
-pub(super) enum Status {
-    Working,
-    InputRequired { input_requests: BTreeMap<String, OpenQuestion> },
-    Completed { result: Box<RawValue> },
-    Failed { error: Error },
-    Cancelled,
-}
+/// A final status, the members that go with it, and their part of the user's budget.
+type End = (&'static str, Reply, Option<Held>);
 
-#[derive(Clone, Serialize)]
-pub(super) struct OpenQuestion {
+#[derive(Serialize)]
+struct OpenQuestion {
     #[serde(flatten)]
     request: InputRequest,
-    /// Dropping the last copy ends the wait.
+    /// Dropping it ends the wait.
     #[serde(skip)]
     answer: Sender<ClientAnswer>,
-}
-
-impl Status {
-    fn is_final(&self) -> bool {
-        matches!(self, Status::Completed { .. } | Status::Failed { .. } | Status::Cancelled)
-    }
 }
 
 impl Task {
     /// A running task.
     pub(super) fn new(call: &Call, id: Box<str>, kept: Share, clock: Arc<dyn Clock>) -> Task {
         let (created, now) = (clock.now(), clock.monotonic());
-        let status = Arc::new(Status::Working);
-        let state = State { updated: created, status, asked: BTreeSet::new(), held: None };
+        let state = State { updated: created, open: BTreeMap::new(), asked: BTreeSet::new(), end: None };
         Task {
             id,
             tool: call.subject.as_str().into(),
@@ -86,10 +73,21 @@ impl Task {
         }
     }
 
-    /// The status, and when it last changed.
-    pub(super) fn status(&self) -> (Arc<Status>, Timestamp) {
+    /// The task object for its client: the handle in place of a call's result, or the result of `tasks/get`.
+    pub(super) fn object(&self) -> Result<Reply, Error> {
         let state = self.state.lock();
-        (Arc::clone(&state.status), state.updated)
+        let (status, reply) = match &state.end {
+            Some((status, reply, _)) => (*status, reply.clone()),
+            None if state.open.is_empty() => ("working", Reply::default()),
+            None => ("input_required", Reply::default().with("inputRequests", &state.open)?),
+        };
+        reply
+            .with("status", &status)?
+            .with("taskId", &self.id)?
+            .with("createdAt", &self.created.rfc3339())?
+            .with("lastUpdatedAt", &state.updated.rfc3339())?
+            .with("ttlMs", &limits::TASK_LIFETIME.as_millis())?
+            .with("pollIntervalMs", &limits::TASK_POLL.as_millis())
     }
 
     /// Asks the client and waits, at most [`limits::ASK`] for each answer. Returns the answers in the order of the questions.
@@ -98,7 +96,7 @@ impl Task {
         let mut open = BTreeMap::new();
         {
             let mut state = self.state.lock();
-            if !matches!(*state.status, Status::Working) {
+            if state.end.is_some() || !state.open.is_empty() {
                 return Err(CallError::Cancelled);
             }
             for request in requests {
@@ -110,7 +108,7 @@ impl Task {
                 waiting.push(receiver);
                 open.insert(request.key.clone(), OpenQuestion { request, answer });
             }
-            self.change(&mut state, Status::InputRequired { input_requests: open });
+            (state.open, state.updated) = (open, self.clock.now());
         }
         let answers: Result<_, _> = waiting.iter().map(wait_for).collect();
         answers.inspect_err(|_| self.give_up_asking())
@@ -119,51 +117,51 @@ impl Task {
     /// Delivers the client's answers. Unknown ones are ignored; a malformed one leaves its question open.
     pub(super) fn answer(&self, answers: Answers) {
         let mut state = self.state.lock();
-        let Status::InputRequired { input_requests: open } = Arc::make_mut(&mut state.status) else { return };
+        let was_asking = !state.open.is_empty();
         for (key, answer) in answers {
-            let fits = |question: &mut OpenQuestion| has_shape(question.request.capability, &answer);
-            if open.get_mut(&key).is_some_and(fits)
-                && let Some(question) = open.remove(&key)
+            let fits = |question: &OpenQuestion| has_shape(question.request.capability, &answer);
+            if state.open.get(&key).is_some_and(fits)
+                && let Some(question) = state.open.remove(&key)
             {
                 let _ = question.answer.try_send(Ok(answer)); // the handler may have given up
             }
         }
-        if open.is_empty() {
-            self.change(&mut state, Status::Working);
+        if was_asking && state.open.is_empty() {
+            state.updated = self.clock.now();
         }
     }
 
     /// Ends the task with the result of its call, or a JSON-RPC error. A result that exceeds the budget is an error.
     pub(super) fn finish(&self, result: Result<Box<RawValue>, Error>) {
-        let (bytes, status) = match result {
-            Ok(result) => (result.get().len(), Status::Completed { result }),
-            Err(error) => (error.message.len(), Status::Failed { error }),
-        };
+        let bytes = result.as_ref().map_or_else(|error| error.message.len(), |result| result.get().len());
         let held = (bytes <= limits::ANSWER_BYTES).then(|| self.kept.hold(bytes)).flatten();
-        let error = || Error::new(Error::INTERNAL, "The result is too large to be kept");
-        let status = if held.is_some() { status } else { Status::Failed { error: error() } };
-        self.end_with(status, held);
+        let too_large = || Error::new(Error::INTERNAL, "The result is too large to be kept");
+        let result = if held.is_some() { result } else { Err(too_large()) };
+        let (status, reply) = match result {
+            Ok(result) => ("completed", Reply::default().with("result", &result)),
+            Err(error) => {
+                let reply = Reply::default().with("statusMessage", &error.message);
+                ("failed", reply.and_then(|reply| reply.with("error", &error)))
+            }
+        };
+        self.end_with((status, reply.unwrap_or_default(), held)); // a result and an error are JSON
     }
 
     /// Ends the task, once.
-    fn end_with(&self, status: Status, held: Option<Held>) {
+    fn end_with(&self, end: End) {
         let mut state = self.state.lock();
-        if !state.status.is_final() {
-            state.held = held;
-            self.change(&mut state, status);
+        if state.end.is_none() {
+            state.open.clear();
+            (state.end, state.updated) = (Some(end), self.clock.now());
         }
     }
 
     fn give_up_asking(&self) {
         let mut state = self.state.lock();
-        if matches!(*state.status, Status::InputRequired { .. }) {
-            self.change(&mut state, Status::Working);
+        if !state.open.is_empty() {
+            state.open.clear();
+            state.updated = self.clock.now();
         }
-    }
-
-    fn change(&self, state: &mut State, status: Status) {
-        state.status = Arc::new(status);
-        state.updated = self.clock.now();
     }
 }
 
@@ -178,7 +176,7 @@ impl Row for Task {
 
     /// Cancels the task, for its client or at its deadline. No effect if it is over.
     fn end(&self) {
-        self.end_with(Status::Cancelled, None);
+        self.end_with(("cancelled", Reply::default(), None));
         self.cancel.trip();
     }
 }
@@ -187,7 +185,7 @@ impl Table<Task> {
     /// Adds a task. If one has to be removed, it is the first to expire of the finished ones.
     pub(super) fn insert(&self, task: &Arc<Task>) -> Result<(), Full> {
         let first_to_expire = |tasks: &[&Arc<Task>]| {
-            let over = tasks.iter().filter(|each| each.state.lock().status.is_final());
+            let over = tasks.iter().filter(|each| each.state.lock().end.is_some());
             over.min_by_key(|each| each.expires).map(|each| Arc::clone(each))
         };
         self.insert_within((limits::TASKS_PER_USER, limits::TASKS), task, first_to_expire).map(drop)

@@ -24,7 +24,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         ],
     ),
     ("the bridge", &[("bridge", 4702)]),
-    ("ring 3, MCP", &[("mcp", 4670)]),
+    ("ring 3, MCP", &[("mcp", 4648)]),
     (
         "ring 4, shell",
         &[

@@ -9,6 +9,10 @@ fn task(user: u64, number: usize) -> Arc<Task> {
     Arc::new(Task::new(&Call::of_tool(user, "a"), id, kept, Arc::new(ManualClock::new())))
 }
 
+fn status(task: &Task) -> String {
+    task.object().unwrap().require("status").unwrap()
+}
+
 /// M17: tasks are bounded per user and in total; a running one is never removed for another.
 #[test]
 fn tasks_are_bounded_per_user_and_in_all() {
@@ -39,5 +43,15 @@ fn a_task_that_is_over_asks_nothing() {
     let task = task(1, 0);
     task.end();
     assert!(matches!(task.ask(Vec::new()), Err(CallError::Cancelled)));
-    assert!(matches!(*task.status().0, Status::Cancelled));
+    assert_eq!(status(&task), "cancelled");
+}
+
+/// It waits for no answer, so its client is not asked to give one.
+#[test]
+fn a_task_that_asks_no_question_goes_on() {
+    let task = task(1, 0);
+    for _ in 0..2 {
+        assert!(matches!(task.ask(Vec::new()).as_deref(), Ok([])));
+        assert_eq!(status(&task), "working");
+    }
 }
