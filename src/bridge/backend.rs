@@ -8,7 +8,9 @@ use super::entry::Isolation;
 use super::instances::Instances;
 use super::passed_call;
 use crate::base::{GrantId, Principal, ServerAccess, limits};
-use crate::mcp::{Backend, Consent, Context, Description, Error, Members, Operation, Publisher, ToolRules};
+use crate::mcp::{
+    Backend, Consent, Context, Description, Error, List, Members, Operation, Publisher, ToolRules,
+};
 
 /// One server behind the login.
 pub(crate) struct Bridge {
@@ -84,7 +86,7 @@ impl Backend for Bridge {
         let mut params = Members::default();
         for _ in 0..limits::bridge::LIST_PAGES {
             let Ok(page) = instance.peer.ask("tools/list", &params) else { return };
-            listed.note(reader, Operation::ListTools, &page);
+            listed.note(reader, Operation::List(List::Tools), &page);
             if self.is_read_only(caller, tool).is_some() {
                 return;
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::base::{GrantId, Mutex, Subject, limits};
-use crate::mcp::{ListEntry, Mirrored, Operation, Reply, ToolRules};
+use crate::mcp::{List, ListEntry, Mirrored, Operation, Reply, ToolRules};
 
 /// The lists of one server as read by each grant: grants may have different instances with different lists.
 #[derive(Default)]
@@ -66,17 +66,9 @@ fn bytes(name: &str, rules: Option<&ToolRules>) -> usize {
 impl Listed {
     /// Records the entries of a list that this grant reads.
     pub(super) fn note(&self, (subject, grant): (Subject, GrantId), operation: Operation, reply: &Reply) {
-        let (member, of_call) = match operation {
-            Operation::ListTools => ("tools", Operation::CallTool),
-            Operation::ListPrompts => ("prompts", Operation::GetPrompt),
-            Operation::ListResources
-            | Operation::ListResourceTemplates
-            | Operation::CallTool
-            | Operation::GetPrompt
-            | Operation::ReadResource
-            | Operation::Complete => return,
-        };
-        let Ok(Some(entries)) = reply.entries(member) else { return };
+        let Operation::List(list @ (List::Tools | List::Prompts)) = operation else { return };
+        let Ok(Some(entries)) = reply.entries(list.member()) else { return };
+        let of_call = if list == List::Tools { Operation::CallTool } else { Operation::GetPrompt };
         let changes = self.changes(grant);
         for entry in entries.iter().filter_map(|entry| ListEntry::read(entry)) {
             let schema = entry.input_schema.filter(|_| of_call == Operation::CallTool);

@@ -14,7 +14,7 @@ use super::arguments;
 use super::call::{Call, Reply};
 use super::jsonrpc::Error;
 use super::members::Members;
-use super::methods::Operation;
+use super::methods::{List, Operation};
 use crate::base::{AccessRule, Principal, Who};
 use crate::http::CallOutcome;
 
@@ -47,10 +47,7 @@ impl Core {
         }
         Ok(match call.operation {
             _ if access.opens_everything() => true,
-            Operation::ListTools
-            | Operation::ListPrompts
-            | Operation::ListResources
-            | Operation::ListResourceTemplates => true,
+            Operation::List(_) => true,
             Operation::CallTool => self.opens_tool(access, principal, subject),
             Operation::GetPrompt => access.opens_prompt(subject),
             Operation::ReadResource => access.opens_resource(subject),
@@ -77,36 +74,21 @@ pub(super) fn absent(call: &Call) -> Error {
         Operation::CallTool => unknown("tool", &call.subject),
         Operation::GetPrompt => unknown("prompt", &call.subject),
         Operation::ReadResource => no_resource(&call.subject),
-        Operation::Complete
-        | Operation::ListTools
-        | Operation::ListPrompts
-        | Operation::ListResources
-        | Operation::ListResourceTemplates => unknown_reference(),
+        Operation::Complete | Operation::List(_) => unknown_reference(),
     }
 }
 
 /// A list with only those entries that its caller may use. An entry that cannot be read is removed.
 pub(super) fn filtered(call: &Call, reply: Reply) -> Result<Reply, Error> {
     let rule = &call.access;
-    match call.operation {
-        _ if rule.opens_everything() => Ok(reply),
-        Operation::ListTools => retain(reply, "tools", |entry| {
-            entry.name.as_deref().is_some_and(|name| rule.opens_tool(name))
-                && (!rule.read_only || entry.is_read_only())
-        }),
-        Operation::ListPrompts => retain(reply, "prompts", |entry| {
-            entry.name.as_deref().is_some_and(|name| rule.opens_prompt(name))
-        }),
-        Operation::ListResources => retain(reply, "resources", |entry| {
-            entry.uri.as_deref().is_some_and(|uri| rule.opens_resource(uri))
-        }),
-        Operation::ListResourceTemplates => retain(reply, "resourceTemplates", |entry| {
-            entry.uri_template.as_deref().is_some_and(|uri| rule.opens_resource(uri))
-        }),
-        Operation::CallTool | Operation::GetPrompt | Operation::ReadResource | Operation::Complete => {
-            Ok(reply)
-        }
+    let Operation::List(list) = call.operation else { return Ok(reply) };
+    if rule.opens_everything() {
+        return Ok(reply);
     }
+    let member = list.member();
+    let Some(mut entries) = reply.entries(member).map_err(|_| Error::internal())? else { return Ok(reply) };
+    entries.retain(|entry| ListEntry::read(entry).is_some_and(|entry| entry.is_open(list, rule)));
+    reply.without(member).with(member, &entries)
 }
 
 /// An entry of a list. Parts of any size stay text: as values they would take many times the memory.
@@ -127,17 +109,26 @@ impl ListEntry<'_> {
         serde_json::from_str(text.get()).ok()
     }
 
+    /// Whether the rule opens this entry of a list.
+    fn is_open(&self, list: List, rule: &AccessRule) -> bool {
+        match list {
+            List::Tools => {
+                self.name.as_deref().is_some_and(|name| rule.opens_tool(name))
+                    && (!rule.read_only || self.is_read_only())
+            }
+            List::Prompts => self.name.as_deref().is_some_and(|name| rule.opens_prompt(name)),
+            List::Resources => self.uri.as_deref().is_some_and(|uri| rule.opens_resource(uri)),
+            List::ResourceTemplates => {
+                self.uri_template.as_deref().is_some_and(|uri| rule.opens_resource(uri))
+            }
+        }
+    }
+
     /// Whether its annotations declare a tool as read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         let annotations = self.annotations.and_then(|text| serde_json::from_str::<Members>(text.get()).ok());
         annotations.is_some_and(|members| matches!(members.read("readOnlyHint"), Ok(Some(true))))
     }
-}
-
-fn retain(reply: Reply, list: &'static str, opens: impl Fn(&ListEntry<'_>) -> bool) -> Result<Reply, Error> {
-    let Some(mut entries) = reply.entries(list).map_err(|_| Error::internal())? else { return Ok(reply) };
-    entries.retain(|entry| ListEntry::read(entry).is_some_and(|entry| opens(&entry)));
-    reply.without(list).with(list, &entries)
 }
 
 /// There is no tool or prompt of this name.

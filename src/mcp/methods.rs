@@ -9,18 +9,12 @@ use crate::base::json;
 /// A request that a backend serves, in both eras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `tools/list`
-    ListTools,
+    /// `tools/list`, `prompts/list`, `resources/list` or `resources/templates/list`
+    List(List),
     /// `tools/call`
     CallTool,
-    /// `prompts/list`
-    ListPrompts,
     /// `prompts/get`
     GetPrompt,
-    /// `resources/list`
-    ListResources,
-    /// `resources/templates/list`
-    ListResourceTemplates,
     /// `resources/read`
     ReadResource,
     /// `completion/complete`
@@ -30,7 +24,7 @@ pub enum Operation {
 impl Operation {
     /// Whether it is a list, which is cheap to serve.
     pub fn is_list(self) -> bool {
-        self.method().ends_with("/list")
+        matches!(self, Operation::List(_))
     }
 
     /// Whether it may ask the client for input (MRTR, "Supported Requests").
@@ -42,6 +36,31 @@ impl Operation {
     pub fn method(self) -> &'static str {
         let row = METHODS.iter().find(|row| row.operation == Some(self));
         row.map_or("", |row| row.name)
+    }
+}
+
+/// A list of the parts of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum List {
+    /// `tools/list`
+    Tools,
+    /// `prompts/list`
+    Prompts,
+    /// `resources/list`
+    Resources,
+    /// `resources/templates/list`
+    ResourceTemplates,
+}
+
+impl List {
+    /// The member of the result that holds the entries.
+    pub fn member(self) -> &'static str {
+        match self {
+            List::Tools => "tools",
+            List::Prompts => "prompts",
+            List::Resources => "resources",
+            List::ResourceTemplates => "resourceTemplates",
+        }
     }
 }
 
@@ -68,12 +87,12 @@ const METHODS: [MethodRow; 18] = [
     row("tasks/get", None, "", Some("taskId")),
     row("tasks/update", None, "", Some("taskId")),
     row("tasks/cancel", None, "", Some("taskId")),
-    row("tools/list", Some(Operation::ListTools), "tools", None),
+    row("tools/list", Some(Operation::List(List::Tools)), "tools", None),
     row("tools/call", Some(Operation::CallTool), "tools", Some("name")),
-    row("prompts/list", Some(Operation::ListPrompts), "prompts", None),
+    row("prompts/list", Some(Operation::List(List::Prompts)), "prompts", None),
     row("prompts/get", Some(Operation::GetPrompt), "prompts", Some("name")),
-    row("resources/list", Some(Operation::ListResources), "resources", None),
-    row("resources/templates/list", Some(Operation::ListResourceTemplates), "resources", None),
+    row("resources/list", Some(Operation::List(List::Resources)), "resources", None),
+    row("resources/templates/list", Some(Operation::List(List::ResourceTemplates)), "resources", None),
     row("resources/read", Some(Operation::ReadResource), "resources", Some("uri")),
     row("completion/complete", Some(Operation::Complete), "completions", None),
 ];

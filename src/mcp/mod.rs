@@ -205,7 +205,7 @@ pub use self::context::{Context, Progress};
 pub use self::definition::BuildError;
 pub use self::jsonrpc::{Error, RequestId};
 pub use self::members::Members;
-pub use self::methods::Operation;
+pub use self::methods::{List, Operation};
 pub use self::mirrored::Mirrored;
 pub use self::prompt::Prompt;
 pub use self::resource::{Match, Resource};

@@ -15,7 +15,7 @@ use super::content::ToolResult;
 use super::context::Context;
 use super::definition::{BuildError, Definition};
 use super::jsonrpc::Error;
-use super::methods::Operation;
+use super::methods::{List, Operation};
 use super::prompt::Prompt;
 use super::resource::{Match, Resource};
 use super::subscribers::Publisher;
@@ -44,7 +44,7 @@ type OnStart = Box<dyn FnOnce(Publisher) + Send>;
 pub struct ToolServer {
     consent: Consent,
     description: Arc<Description>,
-    lists: HashMap<Operation, Reply>,
+    lists: HashMap<List, Reply>,
     tools: HashMap<String, Tool>,
     prompts: HashMap<String, Prompt>,
     resources: HashMap<String, Resource>,
@@ -77,10 +77,7 @@ impl ToolServer {
     fn result(&self, context: &Context) -> Result<Reply, CallError> {
         let call = context.call();
         match call.operation {
-            Operation::ListTools
-            | Operation::ListPrompts
-            | Operation::ListResources
-            | Operation::ListResourceTemplates => self.list(call),
+            Operation::List(list) => self.list(list, call),
             Operation::CallTool => self.call_tool(call, context),
             Operation::GetPrompt => {
                 let name = &call.subject;
@@ -97,9 +94,9 @@ impl ToolServer {
     }
 
     /// A list, on one page: no cursor is valid.
-    fn list(&self, call: &Call) -> Result<Reply, CallError> {
+    fn list(&self, list: List, call: &Call) -> Result<Reply, CallError> {
         match call.params.read::<String>("cursor")? {
-            None => Ok(self.lists.get(&call.operation).cloned().ok_or_else(Error::internal)?),
+            None => Ok(self.lists.get(&list).cloned().ok_or_else(Error::internal)?),
             Some(_) => Err(Error::invalid_params("Unknown cursor").into()),
         }
     }
@@ -191,11 +188,7 @@ impl Backend for ToolServer {
             Operation::CallTool => self.tools.get(name).map(Tool::name),
             Operation::GetPrompt => self.prompts.get(name).map(Prompt::name),
             Operation::ReadResource => self.resource(name).map(|(resource, _)| resource.uri()),
-            Operation::ListTools
-            | Operation::ListPrompts
-            | Operation::ListResources
-            | Operation::ListResourceTemplates
-            | Operation::Complete => None,
+            Operation::List(_) | Operation::Complete => None,
         };
         known.map(Cow::from)
     }
@@ -292,13 +285,10 @@ impl Builder {
         check_scope_words(&consent)?;
         let (templates, resources): (Vec<_>, Vec<_>) = resources.into_iter().partition(Resource::is_template);
         let lists = HashMap::from([
-            (Operation::ListTools, list("tools", tools.iter().map(|each| &each.definition))),
-            (Operation::ListPrompts, list("prompts", prompts.iter().map(|each| &each.definition))),
-            (Operation::ListResources, list("resources", resources.iter().map(|each| &each.definition))),
-            (
-                Operation::ListResourceTemplates,
-                list("resourceTemplates", templates.iter().map(|each| &each.definition)),
-            ),
+            listed(List::Tools, tools.iter().map(|each| &each.definition)),
+            listed(List::Prompts, prompts.iter().map(|each| &each.definition)),
+            listed(List::Resources, resources.iter().map(|each| &each.definition)),
+            listed(List::ResourceTemplates, templates.iter().map(|each| &each.definition)),
         ]);
         by_name("resource", templates.iter(), |each| each.uri())?;
         Ok(ToolServer {
@@ -338,9 +328,10 @@ impl Builder {
     }
 }
 
-/// The result of a list.
-fn list<'a>(member: &'static str, all: impl Iterator<Item = &'a Definition>) -> Reply {
-    Reply::default().with(member, &all.collect::<Vec<_>>()).expect("definitions are JSON already")
+/// A list and its result.
+fn listed<'a>(list: List, all: impl Iterator<Item = &'a Definition>) -> (List, Reply) {
+    let reply = Reply::default().with(list.member(), &all.collect::<Vec<_>>());
+    (list, reply.expect("definitions are JSON already"))
 }
 
 /// Indexes by name; names must be unique.

@@ -23,8 +23,8 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 63),
         ],
     ),
-    ("the bridge", &[("bridge", 4702)]),
-    ("ring 3, MCP", &[("mcp", 4648)]),
+    ("the bridge", &[("bridge", 4696)]),
+    ("ring 3, MCP", &[("mcp", 4643)]),
     (
         "ring 4, shell",
         &[

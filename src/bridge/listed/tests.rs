@@ -25,7 +25,7 @@ fn remembered_names_are_bounded_per_grant() {
     let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
     let knows = |grant, tool: &str| listed.has(grant, Operation::CallTool, tool);
     let note = |grant, tool: &str, mirrored| {
-        listed.note(person(1, grant), Operation::ListTools, &page(tool, mirrored))
+        listed.note(person(1, grant), Operation::List(List::Tools), &page(tool, mirrored))
     };
     for _ in 0..1000 {
         note(first, "again", 100);
@@ -51,7 +51,7 @@ fn read_only_hints_are_forgotten_when_the_tool_list_changes() {
     let [first, second] = [1, 2].map(|grant| GrantId([grant; 16]));
     let page = json!({ "tools": [7, { "name": "look", "annotations": { "readOnlyHint": true } }] });
     let page: Reply = serde_json::from_value(page).unwrap();
-    let note = |grant| listed.note(person(1, grant), Operation::ListTools, &page);
+    let note = |grant| listed.note(person(1, grant), Operation::List(List::Tools), &page);
     let known = || [first, second].map(|grant| listed.is_read_only(grant, "look"));
     [first, second].into_iter().for_each(note);
     assert_eq!(known(), [Some(true); 2], "an entry that cannot be read hides no other");
@@ -75,7 +75,7 @@ fn no_part_of_a_list_is_read_into_much_more_memory() {
     let read = |tools: &str| {
         let listed = Listed::default();
         let page: Reply = serde_json::from_str(&format!(r#"{{"tools":[{tools}]}}"#)).unwrap();
-        listed.note(person(1, grant), Operation::ListTools, &page);
+        listed.note(person(1, grant), Operation::List(List::Tools), &page);
         listed
     };
     let tool = |more: &str| format!(r#"{{"name":"look",{more}}}"#);
@@ -103,7 +103,7 @@ fn recorded_grants_are_swept_in_turn() {
     let listed = Listed::default();
     let page: Reply = serde_json::from_value(json!({ "tools": [{ "name": "look" }] })).unwrap();
     let all: Vec<_> = (0..=limits::SWEEP_BATCH).map(|n| GrantId((n as u128).to_be_bytes())).collect();
-    all.iter().for_each(|grant| listed.note(person(1, *grant), Operation::ListTools, &page));
+    all.iter().for_each(|grant| listed.note(person(1, *grant), Operation::List(List::Tools), &page));
     let turns = [(); 4].map(|()| listed.some_grants());
     assert_eq!(turns.each_ref().map(Vec::len), [limits::SWEEP_BATCH, 1, 0, limits::SWEEP_BATCH]);
     assert_eq!(turns[..2].concat(), all);
@@ -117,7 +117,7 @@ fn a_change_of_one_persons_tools_is_not_anothers() {
     let page = json!({ "tools": [{ "name": "look", "annotations": { "readOnlyHint": true } }] });
     let page: Reply = serde_json::from_value(page).unwrap();
     let readers = [person(1, first), person(1, second), person(2, third)];
-    readers.iter().for_each(|reader| listed.note(*reader, Operation::ListTools, &page));
+    readers.iter().for_each(|reader| listed.note(*reader, Operation::List(List::Tools), &page));
     listed.tools_changed(Some(person(1, first).0), None);
     let known = readers.map(|(_, grant)| listed.is_read_only(grant, "look"));
     assert_eq!(known, [None, None, Some(true)]);

@@ -4,12 +4,12 @@ use super::*;
 #[test]
 fn each_operation_has_one_row() {
     let named = |operation| match operation {
-        Operation::ListTools => "tools/list",
+        Operation::List(List::Tools) => "tools/list",
         Operation::CallTool => "tools/call",
-        Operation::ListPrompts => "prompts/list",
+        Operation::List(List::Prompts) => "prompts/list",
         Operation::GetPrompt => "prompts/get",
-        Operation::ListResources => "resources/list",
-        Operation::ListResourceTemplates => "resources/templates/list",
+        Operation::List(List::Resources) => "resources/list",
+        Operation::List(List::ResourceTemplates) => "resources/templates/list",
         Operation::ReadResource => "resources/read",
         Operation::Complete => "completion/complete",
     };
