@@ -17,7 +17,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("seal", 158),
             ("audit", 234),
             ("store", 1718),
-            ("oauth", 4393),
+            ("oauth", 4372),
             ("github", 595),
             ("documents", 421),
             ("trust", 63),
