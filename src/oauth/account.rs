@@ -175,12 +175,11 @@ impl AccountEndpoint {
         let sealed = self.sealer.seal_here(form, now.plus(limits::ACCOUNT_LIFETIME));
         let AccountSession { user, login } = session;
         let rules = self.grants.rules();
-        // GitHub is not asked about groups: somebody whom one of them admits is recognised by having a grant.
-        let is_let_in = rules.names(&Identity { user: *user, login: login.clone() })
-            || rules.has_groups() && !grants.is_empty();
         let mut memberships = Memberships::default();
         grants.iter().for_each(|grant| memberships.add(&grant.memberships));
         let who = Who { subject: Subject::User(*user), login, memberships: &memberships };
+        // GitHub is not asked about groups: somebody whom one of them admits is recognised by having a grant.
+        let is_let_in = rules.names(who) || rules.has_groups() && !grants.is_empty();
         let mut usable = self.resources.all();
         usable.retain(|resource| is_let_in && resource.access.rules().rule_for(who).is_some());
         self.resources.pages.list(&Listing {

@@ -24,13 +24,14 @@ impl Rules {
     /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6). Whom the operator
     /// has given a service token, `MCP_ALLOW` need not name.
     pub(super) fn still_admit(&self, grant: &Grant) -> bool {
-        grant.identity().is_none_or(|identity| self.has_groups() || self.names(&identity))
-            && !self.denied.names_client_of(&grant.client)
+        let is_admitted = grant.subject.user().is_none() || self.has_groups() || self.names(grant.who());
+        is_admitted && !self.denied.names_client_of(&grant.client)
     }
 
     /// Whether a rule admits this user without regard to groups.
-    pub(super) fn names(&self, identity: &Identity) -> bool {
-        self.allow.iter().any(|rule| rule.names(who(identity, &Memberships::default())) == Some(true))
+    pub(super) fn names(&self, who: Who<'_>) -> bool {
+        let who = Who { memberships: &Memberships::default(), ..who };
+        self.allow.iter().any(|rule| rule.names(who) == Some(true))
     }
 
     /// Whether they admit this user, whose token this is. Asks the provider only if no other rule admits them.
@@ -43,7 +44,7 @@ impl Rules {
         token: &Secret<String>,
         provider: &dyn IdentityProvider,
     ) -> Result<bool, ProviderError> {
-        if self.names(identity) {
+        if self.names(who(identity, &Memberships::default())) {
             return Ok(true);
         }
         let (mut unanswered, mut blocked) = (None, None);
@@ -93,14 +94,10 @@ pub(super) fn memberships(
     }
 }
 
-/// Whether the rules of one server name this user whatever their memberships are.
-pub(super) fn is_named(access: &AccessRules, identity: &Identity) -> bool {
-    matches!(access.standing(who(identity, &Memberships::default())), Standing::Named(_))
-}
-
-/// Whether a membership that only GitHub knows decides which rule of one server applies to this user.
-pub(super) fn depends_on_groups(access: &AccessRules, identity: &Identity) -> bool {
-    matches!(access.standing(who(identity, &Memberships::default())), Standing::Unknown(_))
+/// The verdict of one server's rules on the owner of a grant, as if none of their memberships were known:
+/// [`Standing::Unknown`] if one decides.
+pub(super) fn standing(access: &AccessRules, grant: &Grant) -> Standing {
+    access.standing(Who { memberships: &Memberships::default(), ..grant.who() })
 }
 
 #[cfg(test)]

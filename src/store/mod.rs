@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    ClientFingerprint, GrantId, Identity, Memberships, Network, Scopes, Subject, Throttle, Timestamp, UserId,
-    Who, clock, limits, log,
+    ClientFingerprint, GrantId, Memberships, Network, Scopes, Subject, Throttle, Timestamp, UserId, Who,
+    clock, limits, log,
 };
 use crate::seal::Keyring;
 
@@ -128,12 +128,7 @@ impl Stage {
 }
 
 impl Grant {
-    /// Its owner, as the policy sees them; `None` of a service token.
-    pub fn identity(&self) -> Option<Identity> {
-        Some(Identity { user: self.subject.user()?, login: self.login.clone() })
-    }
-
-    /// Its owner, as the rules of a server see them.
+    /// Its owner, as rules see them.
     pub fn who(&self) -> Who<'_> {
         Who { subject: self.subject, login: &self.login, memberships: &self.memberships }
     }

@@ -16,8 +16,8 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         &[
             ("seal", 158),
             ("audit", 234),
-            ("store", 1718),
-            ("oauth", 4372),
+            ("store", 1715),
+            ("oauth", 4368),
             ("github", 595),
             ("documents", 421),
             ("trust", 63),
