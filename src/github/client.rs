@@ -109,7 +109,7 @@ impl Client {
         route: &'static str,
         url: &str,
         (client_id, client_secret): (&str, &Secret<String>),
-        json: &[u8],
+        json: &str,
     ) -> Result<Answer, ProviderError> {
         let basic = STANDARD.encode(format!("{client_id}:{}", client_secret.expose()));
         self.call(route, Caller::App, || {

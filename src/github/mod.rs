@@ -13,7 +13,7 @@ mod tests;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde_json::json;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -42,11 +42,6 @@ impl std::fmt::Debug for GitHub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GitHub").field("settings", &self.settings).finish_non_exhaustive()
     }
-}
-
-#[derive(Serialize)]
-struct TokenToDelete<'a> {
-    access_token: &'a str,
 }
 
 impl GitHub {
@@ -124,8 +119,7 @@ impl GitHub {
     pub fn discard(&self, token: &Secret<String>) -> Result<(), ProviderError> {
         let client_id = percent_encode(&self.settings.client_id);
         let url = self.settings.api_url.join(&format!("/applications/{client_id}/token"));
-        let json = serde_json::to_vec(&TokenToDelete { access_token: token.expose() })
-            .map_err(|_| ProviderError::Nonsense)?;
+        let json = json!({ "access_token": token.expose() }).to_string();
         let delete = |secret: &Secret<String>| {
             self.client.delete("discard", &url, (&self.settings.client_id, secret), &json)
         };

@@ -18,7 +18,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("audit", 234),
             ("store", 1715),
             ("oauth", 4368),
-            ("github", 595),
+            ("github", 590),
             ("documents", 421),
             ("trust", 63),
         ],
