@@ -18,7 +18,7 @@ use crate::oauth::AllowRule;
 use crate::operator::{self, Operation};
 use crate::router;
 use crate::store::StorePlace;
-use crate::store::key_file::{self, Choice, KeyFile};
+use crate::store::key_file::{self, KeyFile};
 
 mod asked_person;
 mod client_secret;
@@ -263,8 +263,8 @@ impl Config {
     pub fn state_files(&self) -> StateFiles {
         let directory = self.state_dir.clone();
         let key_file = match &self.key_file {
-            Some(path) => KeyFile { path: path.clone(), choice: Choice::Named },
-            None => KeyFile { path: directory.join(key_file::NAME), choice: Choice::Default },
+            Some(path) => KeyFile { path: path.clone(), is_named: true },
+            None => KeyFile { path: directory.join(key_file::NAME), is_named: false },
         };
         let socket = self.operator_socket.clone().unwrap_or_else(|| directory.join(operator::SOCKET));
         let store = StorePlace { ca_file: self.ca_file.clone(), ..self.store.clone() };

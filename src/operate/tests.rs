@@ -9,7 +9,7 @@ use crate::base::{GrantId, OsRandom, clock, limits};
 use crate::operator::Selection;
 use crate::store::conformance::grant;
 use crate::store::fake::TestDirectory;
-use crate::store::key_file::{Choice, KeyFile};
+use crate::store::key_file::KeyFile;
 use crate::store::{GRANTS_FILE, Grant, Grants, RedbGrants, Stage, StorePlace};
 use crate::sys;
 
@@ -18,7 +18,7 @@ fn files(test: &TestDirectory) -> StateFiles {
     let socket = directory.join(operator::SOCKET);
     StateFiles {
         directory,
-        key_file: KeyFile { path, choice: Choice::Default },
+        key_file: KeyFile { path, is_named: false },
         socket,
         audit_log: None,
         store: StorePlace::default(),

@@ -22,30 +22,23 @@ const HEADER: &str = "# The keys of this server. The first one seals, all of the
 pub struct KeyFile {
     /// The file.
     pub path: PathBuf,
-    /// The origin of the choice.
-    pub choice: Choice,
-}
-
-/// The origin of the location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// This program: in the state directory. A plain file.
-    Default,
-    /// The operator: a mounted secret or a systemd credential, perhaps a symlink, of which the target is checked.
-    Named,
+    /// Whether the operator has named it: a mounted secret or a systemd credential, perhaps a symlink, of which the target is
+    /// checked. Otherwise it is a plain file in the state directory.
+    pub is_named: bool,
 }
 
 /// The keys; `None` if there are none yet and the next start makes the first one in the state directory at `state`. A missing
 /// key is an error if it was named elsewhere, or if there is a table that was made with it.
 pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, StartupError> {
     let path = &file.path;
-    let opened = match file.choice {
-        Choice::Default => private::open_private(path)?,
-        Choice::Named => match private::open_named(path) {
+    let opened = if file.is_named {
+        match private::open_named(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && *path == state.join(NAME) => None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_file(path)),
             opened => Some(opened.map_err(io_error(path))?),
-        },
+        }
+    } else {
+        private::open_private(path)?
     };
     match opened {
         Some(opened) => {
@@ -60,7 +53,7 @@ pub fn find(file: &KeyFile, state: &Path) -> Result<Option<Keyring>, StartupErro
 /// The keys in a state directory; makes the first one if there is neither a key nor anything made with one.
 #[cfg(test)]
 pub fn load_or_create(directory: &StateDirectory, random: &dyn Random) -> Result<Keyring, StartupError> {
-    let file = KeyFile { path: directory.file(NAME), choice: Choice::Default };
+    let file = KeyFile { path: directory.file(NAME), is_named: false };
     find(&file, directory.path())?.map_or_else(|| create(&file.path, random), Ok)
 }
 

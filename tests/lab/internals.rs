@@ -95,11 +95,11 @@ pub mod key_file {
 
     use crate::base::{Random, StartupError};
     use crate::seal::Keyring;
-    use crate::store::key_file::{self, Choice, KeyFile};
+    use crate::store::key_file::{self, KeyFile};
 
     /// The keys in the state directory at `state`; makes the first one if there is none.
     pub fn load_or_create(state: &Path, random: &dyn Random) -> Result<Keyring, StartupError> {
-        let file = KeyFile { path: state.join(key_file::NAME), choice: Choice::Default };
+        let file = KeyFile { path: state.join(key_file::NAME), is_named: false };
         key_file::find(&file, state)?.map_or_else(|| key_file::create(&file.path, random), Ok)
     }
 }

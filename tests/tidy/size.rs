@@ -16,7 +16,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         &[
             ("seal", 158),
             ("audit", 234),
-            ("store", 1715),
+            ("store", 1711),
             ("oauth", 4368),
             ("github", 590),
             ("documents", 421),

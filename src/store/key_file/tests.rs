@@ -106,15 +106,15 @@ fn a_named_file_may_be_a_symlink_whose_target_others_cannot_read() {
     let (target, path) = (directory.file("..data"), directory.file(NAME));
     std::fs::write(&target, base64url(&[7; 32])).unwrap();
     std::os::unix::fs::symlink(&target, &path).unwrap();
-    let find = |choice| find(&KeyFile { path: path.clone(), choice }, directory.path());
+    let find = |is_named| find(&KeyFile { path: path.clone(), is_named }, directory.path());
     for (mode, welcome) in [(0o400, true), (0o600, true), (0o440, true), (0o644, false), (0o604, false)] {
         std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(find(Choice::Named).is_ok(), welcome, "{mode:o}");
+        assert_eq!(find(true).is_ok(), welcome, "{mode:o}");
     }
-    assert!(find(Choice::Default).unwrap_err().to_string().contains("is not what it should be"));
+    assert!(find(false).unwrap_err().to_string().contains("is not what it should be"));
     std::fs::remove_file(&path).unwrap();
-    assert!(find(Choice::Named).unwrap().is_none(), "made at the first start");
-    let elsewhere = KeyFile { path: directory.file("other"), choice: Choice::Named };
+    assert!(find(true).unwrap().is_none(), "made at the first start");
+    let elsewhere = KeyFile { path: directory.file("other"), is_named: true };
     let error = super::find(&elsewhere, directory.path()).unwrap_err().to_string();
     assert!(error.contains("MCP_OAUTH_KEY_FILE") && error.contains("openssl rand 32"), "{error}");
 }
