@@ -3,12 +3,10 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::base::{Capacity, capped, clock, limits, log};
+use crate::base::{AllowRule, Capacity, Group, capped, clock, limits, log};
 use crate::bridge::{Bridges, ChildUser, Home, Isolation, Location, ServerEntry};
 use crate::config::{ClientSecret, Config, Listen, Warning};
 use crate::http::{TrustedProxies, Uri, is_loopback_host};
-use crate::oauth::AllowRule;
-use crate::oauth::provider::Group;
 use crate::operate::{self, report::visible};
 use crate::serve::{MakeBackend, State, prepare};
 use crate::store::{self, OpenedFor};

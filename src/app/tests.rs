@@ -382,8 +382,8 @@ fn an_expired_grant_takes_its_sessions_along() {
 #[test]
 fn a_stream_does_not_outlive_its_token() {
     let fixture = fake::fixture();
-    let group = crate::oauth::provider::Group::Org("acme".to_owned());
-    let oauth = Arc::new(fake::server_with(&fixture, vec![crate::oauth::AllowRule::Group(group)]));
+    let group = crate::base::Group::Org("acme".to_owned());
+    let oauth = Arc::new(fake::server_with(&fixture, vec![crate::base::AllowRule::Group(group)]));
     let app = Arc::new(App::new(AppParts { oauth, ..parts("https://mcp.example.com", &fixture) }));
     fixture.provider.member_of(&["acme"]);
     let token = Browser::new(&fixture).tokens().access;

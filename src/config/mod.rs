@@ -10,11 +10,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::audit::AuditOptions;
-use crate::base::{AccessRules, Capacity, Secret, StartupError, capped, is_plain, log, sha256};
+use crate::base::{AccessRules, AllowRule, Capacity, Secret, StartupError, capped, is_plain, log, sha256};
 use crate::bridge::{BridgeOptions, BridgeSetup};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
-use crate::oauth::AllowRule;
 use crate::operator::{self, Operation};
 use crate::router;
 use crate::store::StorePlace;

@@ -3,8 +3,7 @@ use std::fmt::Write as _;
 use super::commands::COMMANDS;
 use super::options::{Reads, Takes};
 use super::*;
-use crate::base::UserId;
-use crate::oauth::provider::Group;
+use crate::base::{Group, UserId};
 use crate::oauth::{DenyList, RedirectSchemes, Registration};
 
 fn lines(errors: &[StartupError]) -> String {

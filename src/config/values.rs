@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) use crate::base::checked_login;
-use crate::base::{is_plain, limits, log};
+use crate::base::{AllowRule, is_plain, limits, log};
 use crate::http::split_port;
-use crate::oauth::{AllowRule, Registration};
+use crate::oauth::Registration;
 use crate::store::StoreUrl;
 
 /// One place where connections come in.

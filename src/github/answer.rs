@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Secret, UserId, is_plain, json, limits};
-use crate::oauth::provider::{Identity, Obstacle, ProviderError, ProviderToken};
+use crate::base::{Identity, Secret, UserId, is_plain, json, limits};
+use crate::oauth::provider::{Obstacle, ProviderError, ProviderToken};
 
 /// The reason for which the token endpoint issued no token.
 #[derive(Debug, PartialEq, Eq)]

@@ -24,9 +24,9 @@ pub use self::answer::Profile;
 use self::client::{Answer, Client};
 pub use self::settings::{API_URL, BaseUrl, GitHubSettings, URL};
 use crate::base::log::{self, Field};
-use crate::base::{Secret, limits};
+use crate::base::{Group, Identity, Secret, limits};
 use crate::http::{append_query, percent_encode};
-use crate::oauth::provider::{Group, Identity, IdentityProvider, LoginRequest, ProviderToken, Redemption};
+use crate::oauth::provider::{IdentityProvider, LoginRequest, ProviderToken, Redemption};
 pub use crate::oauth::provider::{Obstacle, ProviderError};
 
 /// GitHub, as seen by one of its apps.

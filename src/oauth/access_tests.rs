@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::fake::{self, Browser, Fixture, Visitor, text, tokens, two_servers};
 use super::provider::{Obstacle, ProviderError};
 use super::*;
-use crate::base::{AccessRules, Who};
+use crate::base::{AccessRules, AllowRule, Who};
 use crate::http::fake::request;
 use crate::oauth::bearer::BearerError;
 

@@ -23,11 +23,11 @@ use super::browser;
 use super::live_grants::LiveGrants;
 use super::login::GitHubLogin;
 use super::problem::Problem;
-use super::provider::{Identity, IdentityProvider};
+use super::provider::IdentityProvider;
 use super::resource::{Resources, see_other};
 use super::sealer::{Sealer, ShortLived};
 use crate::audit;
-use crate::base::{GrantId, Memberships, RateLimit, Secret, Subject, UserId, Who, limits, log};
+use crate::base::{GrantId, Identity, Memberships, RateLimit, Secret, Subject, UserId, Who, limits, log};
 use crate::http::{Head, Request, Response};
 use crate::store::Grant;
 

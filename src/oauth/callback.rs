@@ -14,13 +14,13 @@ use super::login::{GitHubLogin, Purpose, is_marked_account};
 use super::login_quota::LoginQuota;
 use super::policy::{Rules, memberships};
 use super::problem::Problem;
-use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
+use super::provider::{IdentityProvider, Obstacle, ProviderError, ProviderToken, Redemption};
 use super::resource::{ProtectedResource, Resources, see_other};
 use super::sealer::Sealer;
 use super::spent_logins::SpentLogins;
 use super::upstream::{KeptToken, Upstreams};
 use crate::audit;
-use crate::base::{GrantId, Memberships, Secret, Subject, UserId, is_plain, limits, log, trace};
+use crate::base::{GrantId, Identity, Memberships, Secret, Subject, UserId, is_plain, limits, log, trace};
 use crate::http::{Form, Head, Response};
 use crate::store::{self, Grant, GrantClient, Stage};
 

@@ -18,7 +18,7 @@ use super::client::{AuthMethod, Client, ClientOrigin};
 use super::provider::IdentityProvider;
 use super::redirect::{RedirectUri, Registrant};
 use super::*;
-use crate::base::{CountedRandom, GrantId, ManualClock, Principal, Scopes};
+use crate::base::{AllowRule, CountedRandom, GrantId, ManualClock, Principal, Scopes};
 use crate::http::fake::request;
 use crate::http::{Body, Form, PublicUrl, Response, append_query};
 use crate::oauth::bearer::BearerError;

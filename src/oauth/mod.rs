@@ -89,7 +89,7 @@ pub use live_grants::{GrantEnded, LiveGrants};
 use login_quota::LoginQuota;
 use metadata::MetadataEndpoint;
 pub use page::Pages;
-pub use policy::{AllowRule, Rules};
+pub use policy::Rules;
 use register::RegistrationEndpoint;
 use resource::Resources;
 pub use resource::{Endpoint, ProtectedResource};

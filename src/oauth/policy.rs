@@ -1,9 +1,8 @@
 //! The access policy: the rules of `MCP_ALLOW` and `MCP_DENY_CLIENTS`.
 
 use super::deny::DenyList;
-use super::provider::{Identity, IdentityProvider, Obstacle, ProviderError};
-pub use crate::base::AllowRule;
-use crate::base::{AccessRules, Memberships, Secret, Standing, Subject, Who};
+use super::provider::{IdentityProvider, Obstacle, ProviderError};
+use crate::base::{AccessRules, AllowRule, Identity, Memberships, Secret, Standing, Subject, Who};
 use crate::store::Grant;
 
 /// The rules that the operator may change while the server runs. Immutable: a change replaces them.

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::base::Secret;
-pub use crate::base::{Group, Identity};
+use crate::base::{Group, Identity, Secret};
 
 /// The parameters of one login at the provider.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::bearer::BearerError;
 use super::client::AuthMethod;
 use super::fake::{self, Browser, CHALLENGE, Fixture, Visitor, body, text};
 use super::*;
-use crate::base::Principal;
+use crate::base::{AllowRule, Group, Principal};
 use crate::http::fake::request;
 use crate::http::{Response, append_query, percent_encode};
 use crate::store::Stage;
@@ -244,7 +244,7 @@ fn the_account_page_lists_all_servers() {
 #[test]
 fn group_members_see_the_servers_after_their_first_login() {
     let fixture = two_servers();
-    let group = AllowRule::Group(provider::Group::Org("acme".to_owned()));
+    let group = AllowRule::Group(Group::Org("acme".to_owned()));
     let allow = vec![group];
     fixture.server.grants.change_rules(Rules { allow, denied: DenyList::default() });
     fixture.provider.member_of(&["acme"]);

@@ -5,11 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::base::{CountedRandom, ManualClock};
+use crate::base::{CountedRandom, Group, ManualClock};
 use crate::github::{BaseUrl, GitHub, GitHubSettings};
 use crate::http::desk::answer;
 use crate::http::{Body, Headers};
-use crate::oauth::provider::{Group, IdentityProvider, LoginRequest, Obstacle, ProviderError, Redemption};
+use crate::oauth::provider::{IdentityProvider, LoginRequest, Obstacle, ProviderError, Redemption};
 
 const CALLBACK: &str = "http://127.0.0.1:3001/callback";
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";

@@ -17,8 +17,9 @@ pub mod http {
 }
 /// The authorization server.
 pub mod oauth {
+    pub use crate::base::{Group, Identity};
     pub use crate::oauth::provider::{
-        Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
+        IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
     };
     pub use crate::oauth::{Client, ClientDocuments, ClientUrl, Clients, RedirectSchemes};
 

@@ -17,7 +17,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("seal", 158),
             ("audit", 234),
             ("store", 1711),
-            ("oauth", 4368),
+            ("oauth", 4366),
             ("github", 590),
             ("documents", 421),
             ("trust", 63),
@@ -28,8 +28,8 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
     (
         "ring 4, shell",
         &[
-            ("config", 1377),
-            ("check", 484),
+            ("config", 1376),
+            ("check", 482),
             ("serve", 760),
             ("run", 250),
             ("main", 3),

@@ -1,7 +1,6 @@
 use super::*;
-use crate::oauth::AllowRule;
+use crate::base::{AllowRule, Group};
 use crate::oauth::fake::{self, Browser, text};
-use crate::oauth::provider::Group;
 
 /// O10, O11, B3: code, state and our `iss`, once, with a redirect that nobody keeps and that has no body.
 #[test]

@@ -4,11 +4,9 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::base::{CancelToken, Identity, Secret, UserId};
+use crate::base::{CancelToken, Group, Identity, Secret, UserId};
 use crate::http::append_query;
-use crate::oauth::provider::{
-    Group, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
-};
+use crate::oauth::provider::{IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption};
 
 /// A provider that a test tells what to say. Its one good code is `good`.
 pub(crate) struct FakeProvider {

@@ -5,10 +5,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::base::Clock;
+use crate::base::{AllowRule, Clock, Group};
+use crate::oauth::AuthorizationServer;
 use crate::oauth::fake::{self, Browser, Fixture, text, tokens};
-use crate::oauth::provider::{Group, ProviderError};
-use crate::oauth::{AllowRule, AuthorizationServer};
+use crate::oauth::provider::ProviderError;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -3,11 +3,9 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::base::{GrantId, Secret, UserId};
+use crate::base::{GrantId, Group, Identity, Secret, UserId};
 use crate::http::append_query;
-use crate::oauth::provider::{
-    Group, Identity, IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption,
-};
+use crate::oauth::provider::{IdentityProvider, LoginRequest, ProviderError, ProviderToken, Redemption};
 use crate::store::{Error, Expiry, Grant, Grants, MemoryGrants};
 
 /// The people who have an account.

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use super::model::{Answer, Call, RedeemFault, Rule, Sender, words};
 use super::people::{MeetingTable, PEOPLE, People};
 use crate::base::{
-    Clock, CountedRandom, GrantId, ManualClock, Random, Scopes, Timestamp, UserId, base64url, limits, sha256,
+    AllowRule, Clock, CountedRandom, GrantId, Group, ManualClock, Random, Scopes, Timestamp, UserId,
+    base64url, limits, sha256,
 };
 use crate::http::fake::request;
 use crate::http::{Form, PublicUrl, Response, append_query};
 use crate::oauth::fake::{body, text};
-use crate::oauth::provider::{Group, IdentityProvider};
-use crate::oauth::{AllowRule, AuthorizationServer, Pages, Parts, ProtectedResource, Rules};
+use crate::oauth::provider::IdentityProvider;
+use crate::oauth::{AuthorizationServer, Pages, Parts, ProtectedResource, Rules};
 use crate::seal;
 use crate::store::{Grant, Grants};
 

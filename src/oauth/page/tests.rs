@@ -110,7 +110,7 @@ fn scopes_are_shown_in_words() {
 /// G6: the consent page says when GitHub's token is kept, and for what.
 #[test]
 fn the_consent_page_says_when_a_github_token_is_kept() {
-    let check = |tools_call_github, allow: Vec<crate::oauth::AllowRule>, words: Option<&str>| {
+    let check = |tools_call_github, allow: Vec<crate::base::AllowRule>, words: Option<&str>| {
         let mut fixture = fake::fixture();
         fixture.restart_keeping_github_tokens(tools_call_github);
         fixture
@@ -121,8 +121,8 @@ fn the_consent_page_says_when_a_github_token_is_kept() {
         assert_eq!(page.contains("keeps the GitHub token"), words.is_some(), "{page}");
         assert!(page.contains(words.unwrap_or_default()), "{page}");
     };
-    let any = || vec![crate::oauth::AllowRule::Any];
-    let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("acme".to_owned()));
+    let any = || vec![crate::base::AllowRule::Any];
+    let group = crate::base::AllowRule::Group(crate::base::Group::Org("acme".to_owned()));
     check(false, any(), None);
     check(false, vec![group], Some("ask GitHub now and then whether you are still let in"));
     check(true, any(), Some("its tools call GitHub as you"));
@@ -155,7 +155,7 @@ fn the_consent_page_says_what_a_token_that_is_handed_over_can_do() {
 #[test]
 fn the_consent_page_names_what_the_rules_add_to_a_token_that_is_handed_over() {
     let mut fixture = fake::fixture();
-    let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("acme".to_owned()));
+    let group = crate::base::AllowRule::Group(crate::base::Group::Org("acme".to_owned()));
     for (scopes, words) in [
         (&[][..], "That token can:</p><ul class=soft><li>See your organisations and teams</li></ul>"),
         (&[("read:org", "Orgs")][..], "That token can:</p><ul class=soft><li>Orgs</li></ul>"),

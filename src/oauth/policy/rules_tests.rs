@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::trace::{self, Trace};
+use crate::base::{AllowRule, Group};
 use crate::oauth::bearer::BearerError;
 use crate::oauth::fake::{Browser, fixture};
-use crate::oauth::policy::AllowRule;
-use crate::oauth::provider::Group;
 
 fn rules(allow: AllowRule) -> Rules {
     Rules { allow: vec![allow], denied: DenyList::default() }

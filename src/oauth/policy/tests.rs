@@ -1,7 +1,7 @@
 use super::*;
-use crate::base::UserId;
+use crate::base::{Group, UserId};
 use crate::oauth::fake::FakeProvider;
-use crate::oauth::provider::{Group, Obstacle};
+use crate::oauth::provider::Obstacle;
 
 fn admits(rules: &[AllowRule], provider: &FakeProvider) -> Result<bool, ProviderError> {
     let identity = Identity { user: UserId(1), login: "Octocat".to_owned() };

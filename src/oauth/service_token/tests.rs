@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::trace::{self, RequestId, Trace};
-use crate::base::{AccessRules, Clock, Principal, Timestamp, UserId, Who};
+use crate::base::{AccessRules, AllowRule, Clock, Principal, Timestamp, UserId, Who};
 use crate::http::fake::request;
+use crate::oauth::Rules;
 use crate::oauth::deny::DenyList;
 use crate::oauth::fake::{self, Fixture, Visitor};
-use crate::oauth::{AllowRule, Rules};
 use crate::seal::Sealed;
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -9,8 +9,8 @@ use crate::oauth::fake::{self, Browser, VERIFIER, tokens};
 
 /// A server that lets members of `acme` in, over the same table.
 fn for_members(fixture: &fake::Fixture) -> crate::oauth::AuthorizationServer {
-    let group = crate::oauth::provider::Group::Org("acme".to_owned());
-    fake::server_with(fixture, vec![crate::oauth::AllowRule::Group(group)])
+    let group = crate::base::Group::Org("acme".to_owned());
+    fake::server_with(fixture, vec![crate::base::AllowRule::Group(group)])
 }
 
 /// T13: a person who has left is logged out at the next refresh, a person who has not is not.
@@ -38,7 +38,7 @@ fn a_code_of_a_person_who_is_not_let_in_any_more_gives_no_tokens() {
     let fixture = fake::fixture();
     let mut browser = Browser::new(&fixture);
     let code = browser.code();
-    let hubot = vec![crate::oauth::AllowRule::User("hubot".to_owned())];
+    let hubot = vec![crate::base::AllowRule::User("hubot".to_owned())];
     fixture.server.grants.change_rules(crate::oauth::Rules { allow: hubot, ..Default::default() });
     let wrong = VERIFIER.replace('d', "e");
     assert_eq!(error(&browser.redeem(&code, &[("code_verifier", &wrong)])), invalid_grant());
@@ -139,7 +139,7 @@ fn a_refresh_is_refused_if_github_refuses_the_token() {
 fn a_user_removed_from_the_rules_is_refused_at_once() {
     let mut fixture = fake::fixture();
     let pair = Browser::new(&fixture).tokens();
-    fixture.server = fake::server_with(&fixture, vec![crate::oauth::AllowRule::User("mona".to_owned())]);
+    fixture.server = fake::server_with(&fixture, vec![crate::base::AllowRule::User("mona".to_owned())]);
     assert!(fixture.bearer(&pair.access).is_err());
     let browser = Browser::new(&fixture);
     assert_eq!(error(&browser.refresh(&pair.refresh)), invalid_grant());

@@ -23,7 +23,7 @@ fn the_stored_token_opens_with_the_grants_secret_only() {
 #[test]
 fn a_token_that_was_kept_for_the_rules_is_not_for_tools() {
     let mut fixture = fake::fixture();
-    let group = crate::oauth::AllowRule::Group(crate::oauth::provider::Group::Org("github".to_owned()));
+    let group = crate::base::AllowRule::Group(crate::base::Group::Org("github".to_owned()));
     fixture.restart(|parts| {
         let before = ProtectedResource::clone(&parts.resources[0]);
         let resource = ProtectedResource { tools_call_github: false, ..before };
