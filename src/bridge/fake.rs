@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::message::OutgoingMessage;
 use super::peer::{Peer, PeerQuestion, Requester, Settled};
-use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
+use super::transport::{Receiver, Transport, Undelivered};
 use crate::base::{GrantId, Mutex};
 use crate::mcp::Members;
 
@@ -47,7 +47,7 @@ impl Receiver for Nobody {
 
     fn ending(&self) {}
 
-    fn ended(&self, _: &ProgramEnd) {}
+    fn ended(&self, _: &str) {}
 }
 
 /// Has the peer handle a text whose notifications nobody receives.
@@ -124,7 +124,7 @@ impl Requester for FakeRequester {
         match answer {
             Settled::Answered(Ok(result)) => self.tell("result", result.get()),
             Settled::Answered(Err(error)) => self.tell("error", error.get()),
-            Settled::Ended(end) => self.tell("ended", &end.to_string()),
+            Settled::Ended(how) => self.tell("ended", how),
         }
     }
 

@@ -83,7 +83,7 @@ impl Requester for Handshake {
                 let era = if era == Era::Legacy { Era::Modern } else { Era::Legacy };
                 return Handshake { era, is_second: true, ..Handshake::clone(&self) }.send();
             }
-            (_, Settled::Ended(end)) => Err(Unavailable::Died(end.to_string())),
+            (_, Settled::Ended(how)) => Err(Unavailable::Died(how.to_owned())),
         };
         (self.done)(outcome);
     }

@@ -15,7 +15,7 @@ use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::message::{self, OutgoingMessage};
-use super::transport::{Launcher, ProgramEnd, Receiver, Transport, Undelivered};
+use super::transport::{Launcher, Receiver, Transport, Undelivered};
 use super::upstream::Upstream;
 use super::upstream_answer::{answer, error_body, read};
 use super::upstream_error::UpstreamError;
@@ -26,6 +26,9 @@ use crate::mcp::{self, Members};
 /// Keys of exchanges that are not requests; requests use their ids, which begin at 1.
 const LISTENING: u64 = 0;
 const NOTIFYING: u64 = u64::MAX;
+
+/// The end of a session that was ended here.
+const SESSION_ENDED: &str = "its session was ended";
 
 /// Starts sessions at an upstream.
 pub(super) struct UpstreamLauncher(pub(super) Arc<Upstream>);
@@ -107,7 +110,7 @@ impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.open.close();
-            self.0.receiver.ended(&ProgramEnd::Closed);
+            self.0.receiver.ended(SESSION_ENDED);
         }
     }
 }
@@ -151,7 +154,7 @@ impl HttpSession {
         }
         self.open.close();
         self.delete(&self.state.lock().clone());
-        self.receiver.ended(&ProgramEnd::Closed);
+        self.receiver.ended(SESSION_ENDED);
     }
 
     /// Sends a message. Requests get a thread; other messages are sent on this one, so that they arrive in order.

@@ -361,9 +361,9 @@ impl Requester for PassedCall {
         let outcome = match answer {
             Settled::Answered(Ok(result)) => self.take(result),
             Settled::Answered(Err(error)) => Err(self.error(error).into()),
-            Settled::Ended(end) => {
+            Settled::Ended(how) => {
                 let text = format!(
-                    "The server {:?} did not answer: {end}. The next call starts it again",
+                    "The server {:?} did not answer: {how}. The next call starts it again",
                     self.server()
                 );
                 Err(Error::new(Error::INTERNAL, text).into())

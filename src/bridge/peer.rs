@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::message::{self, ClientInfo, OnBehalf, OutgoingMessage, PeerAnswer, PeerMessage};
-use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
+use super::transport::{Receiver, Transport, Undelivered};
 use crate::base::{GrantId, Held, Mutex, Quota, clock, limits};
 use crate::mcp::{self, Members};
 
@@ -43,8 +43,8 @@ pub(super) trait Requester: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Settled<'a> {
     Answered(PeerAnswer<'a>),
-    /// The peer ended before an answer.
-    Ended(&'a ProgramEnd),
+    /// The peer ended before an answer: how.
+    Ended(&'a str),
 }
 
 /// A server that we are a client of.
@@ -66,7 +66,8 @@ struct PeerState {
     cancelled: BTreeMap<GrantId, Instant>,
     /// When the latest request of a client ended.
     used: Option<Instant>,
-    ended: Option<ProgramEnd>,
+    /// How the peer has ended.
+    ended: Option<String>,
 }
 
 struct Running {
@@ -194,7 +195,7 @@ impl Peer {
 
     /// The cause of the peer's end, for display.
     pub(super) fn how_it_ended(&self) -> Option<String> {
-        self.state.lock().ended.as_ref().map(ToString::to_string)
+        self.state.lock().ended.clone()
     }
 
     /// The number of running requests of clients.
@@ -229,13 +230,13 @@ impl Peer {
     }
 
     /// The peer has ended: all running requests fail.
-    pub(super) fn ended(&self, end: &ProgramEnd, receiver: &dyn Receiver) {
+    pub(super) fn ended(&self, how: &str, receiver: &dyn Receiver) {
         let running = {
             let mut state = self.state.lock();
-            state.ended.get_or_insert_with(|| end.clone());
+            state.ended.get_or_insert_with(|| how.to_owned());
             std::mem::take(&mut state.running)
         };
-        running.into_values().for_each(|running| running.waiter.answer(Settled::Ended(end), receiver));
+        running.into_values().for_each(|running| running.waiter.answer(Settled::Ended(how), receiver));
     }
 
     /// Removes a request. It is dropped outside of the lock: its requester may answer a client then.
@@ -356,7 +357,7 @@ impl Requester for OwnRequest {
                 serde_json::from_str(result.get()).map_err(|_| "its answer is no object".to_owned())
             }
             Settled::Answered(Err(_)) => Err("it answers with an error".to_owned()),
-            Settled::Ended(end) => Err(end.to_string()),
+            Settled::Ended(how) => Err(how.to_owned()),
         };
         let _ = self.0.send(read); // the caller has given up
     }

@@ -16,12 +16,15 @@ use super::launch::{Child, Guardian, never_wait};
 use super::lines::{Lines, TooLong};
 use super::message::OutgoingMessage;
 use super::program_log::{Errors, Noise};
-use super::transport::{ProgramEnd, Receiver, Transport, Undelivered};
+use super::transport::{Receiver, Transport, Undelivered};
 use crate::base::{Mutex, clock, limits, log};
 use crate::sys;
 
 /// The size of one read (bytes): the capacity of a pipe.
 const READ_BYTES: usize = 64 * 1024;
+
+/// The end of a program whose guardian has ended.
+const GUARDIAN_GONE: &str = "its guardian process is gone";
 
 /// A running program. Dropping it ends it.
 pub(super) struct Stdio(Arc<ProgramInput>);
@@ -231,7 +234,7 @@ impl Drop for ProgramThread {
     fn drop(&mut self) {
         if thread::panicking() {
             self.input.state.lock().close();
-            self.receiver.ended(&ProgramEnd::Lost);
+            self.receiver.ended(GUARDIAN_GONE);
         }
     }
 }
@@ -253,7 +256,7 @@ impl ProgramThread {
                 self.read_errors();
             }
         }
-        let ending = self.fault.map_or(ending, ProgramEnd::Faulty);
+        let ending = self.fault.map_or(ending, |why| format!("it was ended: {why}"));
         self.log_end(&ending);
         self.input.state.lock().close();
         self.receiver.ended(&ending);
@@ -265,7 +268,7 @@ impl ProgramThread {
     }
 
     /// Waits for one event and handles it; returns how the program ended, once it has.
-    fn step(&mut self) -> Option<ProgramEnd> {
+    fn step(&mut self) -> Option<String> {
         let full_pipe = self.input.state.lock().full_pipe();
         let wait = self.wait(full_pipe.is_some());
         let [report, wake, output, errors, room] = self.look(full_pipe.as_deref(), wait);
@@ -287,7 +290,7 @@ impl ProgramThread {
             self.fault("it did not read its standard input");
         }
         if report {
-            let Some(reports) = self.guardian.read() else { return Some(ProgramEnd::Lost) };
+            let Some(reports) = self.guardian.read() else { return Some(GUARDIAN_GONE.to_owned()) };
             for report in reports {
                 match report {
                     GuardianReport::Started(pid) => {
@@ -295,9 +298,13 @@ impl ProgramThread {
                         let fields = [log::Field::Server(&self.server), log::Field::Process(pid)];
                         log::info("program.started", &fields);
                     }
-                    GuardianReport::Failed(error) => return Some(ProgramEnd::NotStarted(error)),
-                    GuardianReport::Exited(status) => return Some(ProgramEnd::Exited(status)),
-                    GuardianReport::Killed(signal) => return Some(ProgramEnd::Killed(signal)),
+                    GuardianReport::Failed(error) => return Some(not_started(error)),
+                    GuardianReport::Exited(status) => {
+                        return Some(format!("it ended with exit status {status}"));
+                    }
+                    GuardianReport::Killed(signal) => {
+                        return Some(format!("it was killed by signal {signal}"));
+                    }
                 }
             }
         }
@@ -328,7 +335,7 @@ impl ProgramThread {
     }
 
     /// Takes the next step of an ending when its deadline has passed.
-    fn advance(&mut self) -> Option<ProgramEnd> {
+    fn advance(&mut self) -> Option<String> {
         if clock::instant() < self.due {
             return None;
         }
@@ -349,7 +356,7 @@ impl ProgramThread {
                 self.enter(EndStage::Terminated, limits::bridge::TERMINATE);
             }
             EndStage::Terminated => self.kill(),
-            EndStage::Killed => return Some(ProgramEnd::Lost),
+            EndStage::Killed => return Some(GUARDIAN_GONE.to_owned()),
         }
         None
     }
@@ -403,19 +410,26 @@ impl ProgramThread {
     }
 
     /// The log line about the end: information for expected ends, with the program's last error lines for others.
-    fn log_end(&self, ending: &ProgramEnd) {
-        let (text, last) = (ending.to_string(), self.errors.last());
+    fn log_end(&self, ending: &str) {
+        let last = self.errors.last();
         let mut fields = vec![log::Field::Server(&self.server)];
         fields.extend(self.process.map(log::Field::Process));
-        fields.push(log::Field::Error(&text));
-        if matches!(self.stage, EndStage::Running | EndStage::Mute) || matches!(ending, ProgramEnd::Faulty(_))
-        {
+        fields.push(log::Field::Error(ending));
+        if matches!(self.stage, EndStage::Running | EndStage::Mute) || self.fault.is_some() {
             fields.extend(last.iter().map(|line| log::Field::Line(line)));
             log::warn("program.died", &fields);
         } else {
             log::info("program.ended", &fields);
         }
     }
+}
+
+/// The end of a program that could not be started, for this reason (errno).
+fn not_started(error: i32) -> String {
+    const FORBIDDEN: &str = ": the user that it runs as may not run it, or not enter its directory";
+    let error = io::Error::from_raw_os_error(error);
+    let advice = if error.kind() == io::ErrorKind::PermissionDenied { FORBIDDEN } else { "" };
+    format!("it could not be started: {error}{advice}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The transport to a peer: messages are sent without blocking, received as text, until its end.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,43 +64,6 @@ pub(super) trait Receiver: Send + Sync {
     /// The peer is about to end because `patience` has run out. Called at most once.
     fn ending(&self);
 
-    /// Called once, last.
-    fn ended(&self, ending: &ProgramEnd);
-}
-
-/// The cause of a peer's end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ProgramEnd {
-    /// The program exited with this status.
-    Exited(i32),
-    /// The program was killed by this signal.
-    Killed(i32),
-    /// It could not be started: errno.
-    NotStarted(i32),
-    /// It was ended by us, for this reason.
-    Faulty(&'static str),
-    /// Its guardian has ended.
-    Lost,
-    /// The session at an upstream was ended by us.
-    Closed,
-}
-
-impl fmt::Display for ProgramEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ProgramEnd::Exited(status) => write!(f, "it ended with exit status {status}"),
-            ProgramEnd::Killed(signal) => write!(f, "it was killed by signal {signal}"),
-            ProgramEnd::NotStarted(error) => {
-                let error = io::Error::from_raw_os_error(*error);
-                write!(f, "it could not be started: {error}")?;
-                if error.kind() == io::ErrorKind::PermissionDenied {
-                    f.write_str(": the user that it runs as may not run it, or not enter its directory")?;
-                }
-                Ok(())
-            }
-            ProgramEnd::Faulty(why) => write!(f, "it was ended: {why}"),
-            ProgramEnd::Lost => f.write_str("its guardian process is gone"),
-            ProgramEnd::Closed => f.write_str("its session was ended"),
-        }
-    }
+    /// Called once, last, with the cause of the peer's end in words.
+    fn ended(&self, how: &str);
 }

@@ -23,7 +23,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 63),
         ],
     ),
-    ("the bridge", &[("bridge", 4696)]),
+    ("the bridge", &[("bridge", 4678)]),
     ("ring 3, MCP", &[("mcp", 4643)]),
     (
         "ring 4, shell",

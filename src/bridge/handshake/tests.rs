@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::base::Mutex;
 use crate::bridge::fake::{FakeTransport, Nobody, receive};
-use crate::bridge::transport::{ProgramEnd, Transport};
+use crate::bridge::transport::Transport;
 
 /// Performs the handshake with a peer that gives these answers, and returns the sent messages and the outcome.
 fn shake(answers: &[&str]) -> (Vec<String>, Option<Result<Greeting, Unavailable>>) {
@@ -23,7 +23,7 @@ fn shake_from(first: Era, answers: &[&str]) -> (Vec<String>, Option<Result<Greet
     let mut sent = transport.take();
     for (index, answer) in answers.iter().enumerate() {
         match *answer {
-            "end" => peer.ended(&ProgramEnd::Exited(1), &Nobody),
+            "end" => peer.ended("it ended with exit status 1", &Nobody),
             answer => assert!(receive(&peer, &format!(r#"{{"jsonrpc":"2.0","id":{},{answer}}}"#, index + 1))),
         }
         sent.extend(transport.take());

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{Instance, InstancePhase, InstanceSettings};
 use crate::bridge::interests::ToldInterests;
 use crate::bridge::message;
-use crate::bridge::transport::{ProgramEnd, Receiver};
+use crate::bridge::transport::Receiver;
 use crate::bridge::unavailable::Unavailable;
 
 impl Receiver for Instance {
@@ -49,14 +49,14 @@ impl Receiver for Instance {
         }
     }
 
-    fn ended(&self, end: &ProgramEnd) {
+    fn ended(&self, how: &str) {
         let was_ready = matches!(self.state.lock().phase, InstancePhase::Ready(_));
         if was_ready {
             // Before the running calls are answered, so that a client that retries at once gets a new instance.
-            self.instances.failed(self, end.to_string());
+            self.instances.failed(self, how.to_owned());
             self.over(&Unavailable::Ended);
         }
-        self.peer.ended(end, self); // also fails a running handshake
+        self.peer.ended(how, self); // also fails a running handshake
     }
 
     fn notified(&self, method: &str, params: Option<&RawValue>) {

@@ -8,7 +8,7 @@ use crate::base::CancelToken;
 use crate::base::fake::principal;
 use crate::bridge::fake::{FakeRequester, FakeTransport, text};
 use crate::bridge::pool::History;
-use crate::bridge::transport::{ProgramEnd, Transport, Undelivered};
+use crate::bridge::transport::{Transport, Undelivered};
 use crate::mcp::Members;
 
 mod endings;
@@ -31,7 +31,7 @@ impl Launched {
     }
 
     fn die(&self) {
-        self.receiver.ended(&ProgramEnd::Exited(1));
+        self.receiver.ended("it ended with exit status 1");
     }
 
     fn was_ended(&self) -> bool {

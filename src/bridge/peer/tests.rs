@@ -166,7 +166,7 @@ fn the_end_of_a_peer_fails_its_running_requests() {
     let (peer, _transport) = peer();
     let waiter = FakeRequester::of(1);
     call(&peer, "{}", &waiter);
-    peer.ended(&ProgramEnd::Killed(9), &Nobody);
+    peer.ended("it was killed by signal 9", &Nobody);
     assert_eq!((waiter.take(), peer.running()), (vec!["ended it was killed by signal 9".to_owned()], 0));
     let late = peer.request("tools/call", &Members::default(), waiter as Arc<dyn Requester>);
     assert_eq!(late, Err(Undelivered::Ended));

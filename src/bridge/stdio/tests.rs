@@ -22,7 +22,7 @@ const PATIENT_CAT: &str = "trap '' TERM; echo {}; exec cat";
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Message(String),
-    Ended(ProgramEnd),
+    Ended(String),
 }
 
 struct Recorder {
@@ -48,8 +48,8 @@ impl Receiver for Recorder {
 
     fn ending(&self) {}
 
-    fn ended(&self, ending: &ProgramEnd) {
-        let _ = self.told.send(Told::Ended(ending.clone()));
+    fn ended(&self, ending: &str) {
+        let _ = self.told.send(Told::Ended(ending.to_owned()));
     }
 }
 
@@ -96,7 +96,7 @@ impl Program {
         }
     }
 
-    fn ending(&self) -> ProgramEnd {
+    fn ending(&self) -> String {
         loop {
             if let Told::Ended(ending) = self.next() {
                 return ending;
@@ -116,26 +116,26 @@ fn messages_go_both_ways_and_other_output_is_ignored() {
     assert_eq!([program.message(), program.message()], ["[{\"id\":1}]", "[{\"id\":2, {}  }]"]);
     program.stdio.end();
     assert_eq!(program.message(), "{\"last\":0}", "what has no line feed before the end");
-    assert_eq!(program.ending(), ProgramEnd::Exited(0));
+    assert_eq!(program.ending(), "it ended with exit status 0");
     assert_eq!(program.stdio.send(text(String::new())), Err(Undelivered::Ended));
 }
 
 /// P3: a line above the limit, invalid UTF-8, a flood of text and a closed output end the program; a large message does not.
 #[test]
 fn invalid_or_excessive_output_ends_the_program() {
-    let check = |script: &str, fault: ProgramEnd| {
+    let check = |script: &str, fault: &str| {
         assert_eq!(Program::start(script).ending(), fault, "{script}");
     };
     check(
         "head -c 8388609 /dev/zero | tr '\\0' x; sleep 1000",
-        ProgramEnd::Faulty("it wrote a line of more than 8 MiB"),
+        "it was ended: it wrote a line of more than 8 MiB",
     );
-    check("printf '\\377\\n'; sleep 1000", ProgramEnd::Faulty("it wrote what is not UTF-8"));
-    check("yes banner", ProgramEnd::Faulty("it wrote too much that is not JSON-RPC to its standard output"));
-    check("exec >&-; sleep 1000", ProgramEnd::Faulty("it had closed its standard output"));
+    check("printf '\\377\\n'; sleep 1000", "it was ended: it wrote what is not UTF-8");
+    check("yes banner", "it was ended: it wrote too much that is not JSON-RPC to its standard output");
+    check("exec >&-; sleep 1000", "it was ended: it had closed its standard output");
     let program = Program::start("printf '{'; head -c 8000000 /dev/zero | tr '\\0' x; echo '}'");
     assert_eq!(program.message().len(), 8_000_002);
-    assert_eq!(program.ending(), ProgramEnd::Exited(0));
+    assert_eq!(program.ending(), "it ended with exit status 0");
 }
 
 /// P4: a program that ignores the end of its input gets SIGTERM; one that ignores that is killed.
@@ -145,13 +145,13 @@ fn a_program_is_ended_in_three_steps() {
     let program = Program::start("trap 'echo {}; exit 3' TERM; echo {}; sleep 1000 & wait");
     program.message();
     program.stdio.end();
-    assert_eq!(program.ending(), ProgramEnd::Exited(3));
+    assert_eq!(program.ending(), "it ended with exit status 3");
     assert!(started.elapsed() >= limits::bridge::CLOSE);
     let program = Program::start("trap '' TERM; echo {}; while :; do sleep 1; done");
     program.message();
     let started = clock::instant();
     program.stdio.end();
-    assert_eq!(program.ending(), ProgramEnd::Killed(9));
+    assert_eq!(program.ending(), "it was killed by signal 9");
     assert!(started.elapsed() >= limits::bridge::CLOSE + limits::bridge::TERMINATE);
 }
 
@@ -159,7 +159,7 @@ fn a_program_is_ended_in_three_steps() {
 #[test]
 fn the_end_of_a_program_is_noticed_by_its_process() {
     let program = Program::start("(setsid sleep 1000 &); echo {}; exit 4");
-    assert_eq!(program.ending(), ProgramEnd::Exited(4));
+    assert_eq!(program.ending(), "it ended with exit status 4");
 }
 
 #[test]
@@ -168,13 +168,13 @@ fn a_program_that_is_dropped_ends() {
     program.message();
     let Program { stdio, told } = program;
     drop(stdio);
-    assert_eq!(told.recv_timeout(PATIENCE), Ok(Told::Ended(ProgramEnd::Exited(0))));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Told::Ended("it ended with exit status 0".to_owned())));
 }
 
 #[test]
 fn a_program_ends_at_the_deadline_of_its_receiver() {
     let program = Program::start_for(PATIENT_CAT, Some(Duration::from_millis(50)));
-    assert_eq!(program.ending(), ProgramEnd::Exited(0));
+    assert_eq!(program.ending(), "it ended with exit status 0");
 }
 
 /// P3: the messages that a program does not read are bounded, and no sender blocks.
@@ -189,7 +189,7 @@ fn a_full_pipe_refuses_and_does_not_block() {
     assert_eq!(more, Some(Undelivered::Full));
     assert!(program.stdio.0.state.lock().waiting.len() <= limits::bridge::WAITING_BYTES);
     program.stdio.end();
-    assert_eq!(program.ending(), ProgramEnd::Killed(15));
+    assert_eq!(program.ending(), "it was killed by signal 15");
 }
 
 /// Bytes that did not fit into the pipe arrive in order, and before the end of the input.
@@ -204,36 +204,38 @@ fn buffered_messages_are_written_before_stdin_is_closed() {
     program.stdio.end();
     assert_eq!(program.stdio.send(text("{}")), Err(Undelivered::Ended));
     assert_eq!([program.message(), program.message()], [&large, "{\"last\":1}"]);
-    assert_eq!(program.ending(), ProgramEnd::Exited(0));
+    assert_eq!(program.ending(), "it ended with exit status 0");
 }
 
 #[test]
 fn a_program_that_cannot_be_started_says_why() {
-    let launch = Launch {
-        program: PathBuf::from("/nonexistent"),
-        args: Vec::new(),
-        env: Vec::new(),
-        directories: Directories::make(
-            &std::env::temp_dir().join(format!("mcp-stdio-none-{}", std::process::id())),
-            &["x"],
-            None,
-        )
-        .unwrap(),
-        cwd: None,
-        user: None,
+    let check = |program: &str, expected: &str| {
+        let root = std::env::temp_dir().join(format!("mcp-stdio-none-{}", std::process::id()));
+        let launch = Launch {
+            program: PathBuf::from(program),
+            args: Vec::new(),
+            env: Vec::new(),
+            directories: Directories::make(&root, &["x"], None).unwrap(),
+            cwd: None,
+            user: None,
+        };
+        let (told, heard) = unbounded();
+        let receiver = Arc::new(Recorder { told, time: None, deadline: OnceLock::new() });
+        let child = launch.start(&Variables::new()).unwrap();
+        let _stdio = Stdio::start(&Arc::from("test"), child, receiver).unwrap();
+        assert_eq!(heard.recv_timeout(PATIENCE), Ok(Told::Ended(expected.to_owned())));
     };
-    let (told, heard) = unbounded();
-    let receiver = Arc::new(Recorder { told, time: None, deadline: OnceLock::new() });
-    let _stdio =
-        Stdio::start(&Arc::from("test"), launch.start(&Variables::new()).unwrap(), receiver).unwrap();
-    let Ok(Told::Ended(ending)) = heard.recv_timeout(PATIENCE) else { panic!("no ending") };
-    assert_eq!(ending.to_string(), "it could not be started: No such file or directory (os error 2)");
+    check("/nonexistent", "it could not be started: No such file or directory (os error 2)");
+    check(
+        "/etc/passwd",
+        "it could not be started: Permission denied (os error 13): the user that it runs as may not run it, or not enter its directory",
+    );
 }
 
 /// A panic while a message is handled ends its program, so that nobody waits for its answers.
 #[test]
 fn a_panic_in_the_receiver_ends_the_program() {
-    struct Panics(Sending<ProgramEnd>);
+    struct Panics(Sending<String>);
     impl Receiver for Panics {
         fn receive(&self, text: &str) -> bool {
             panic!("{text}")
@@ -245,14 +247,14 @@ fn a_panic_in_the_receiver_ends_the_program() {
 
         fn ending(&self) {}
 
-        fn ended(&self, end: &ProgramEnd) {
-            self.0.send(end.clone()).unwrap();
+        fn ended(&self, end: &str) {
+            self.0.send(end.to_owned()).unwrap();
         }
     }
     let (sender, ended) = unbounded();
     let child = Program::launch("echo {}; exec sleep 1000");
     let stdio = Stdio::start(&Arc::from("test"), child, Arc::new(Panics(sender))).unwrap();
-    assert_eq!(ended.recv_timeout(PATIENCE), Ok(ProgramEnd::Lost));
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(GUARDIAN_GONE.to_owned()));
     assert_eq!(stdio.send(text("{}".to_owned())), Err(Undelivered::Ended));
 }
 

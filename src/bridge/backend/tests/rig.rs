@@ -12,7 +12,7 @@ use crate::base::{Capacity, CountedRandom, ManualClock, Mutex, ServerAccess, clo
 use crate::bridge::instances::InstanceSettings;
 use crate::bridge::message::{ClientInfo, OutgoingMessage};
 use crate::bridge::pool::InstancePool;
-use crate::bridge::transport::{Launcher, ProgramEnd, Receiver, Transport, Undelivered};
+use crate::bridge::transport::{Launcher, Receiver, Transport, Undelivered};
 use crate::http::{Body, Next, Request, Responder, Response, Stream};
 use crate::mcp::{Mcp, Settings};
 use crate::seal::fake::keyring;
@@ -40,7 +40,7 @@ impl ScriptedPeer {
 
     pub(super) fn die(&self) {
         *self.has_ended.lock() = true;
-        self.receiver.upgrade().unwrap().ended(&ProgramEnd::Killed(9));
+        self.receiver.upgrade().unwrap().ended("it was killed by signal 9");
     }
 
     pub(super) fn sent(&self) -> Vec<String> {

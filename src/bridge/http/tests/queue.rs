@@ -9,7 +9,7 @@ fn a_session_that_is_idle_for_too_long_is_ended_at_the_upstream() {
     client.initialize();
     client.is_idle.store(true, Ordering::SeqCst);
     client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/roots/list_changed" }));
-    assert_eq!(client.ended.recv_timeout(SOON).expect("it ends"), ProgramEnd::Closed);
+    assert_eq!(client.ended.recv_timeout(SOON).expect("it ends"), SESSION_ENDED);
     assert_eq!(upstream.wait_for("DELETE", 1).header("mcp-session-id"), "s-1");
 }
 
