@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::expiry::Readings;
 use super::policy::Rules;
@@ -29,8 +28,8 @@ pub struct LiveGrants {
     waiting: Mutex<Vec<Arc<Ending>>>,
     /// Guards when service tokens were used since the last sweep, which takes it out.
     used: Mutex<HashMap<GrantId, Timestamp>>,
-    /// Guards when service tokens that end soon were last looked for, by the monotonic clock.
-    warned: Mutex<Duration>,
+    /// Limits how often service tokens that end soon are looked for.
+    warnings: RateLimit<()>,
     /// Limits the lines about a grant that was ended while it could not be read.
     unread: RateLimit<GrantId>,
     readings: Readings,
@@ -62,10 +61,10 @@ impl LiveGrants {
         on_end: GrantEnded,
     ) -> LiveGrants {
         let (rules, waiting) = (Mutex::new(Arc::new(rules)), Mutex::default());
-        // The start itself warns of those that end soon.
-        let (used, warned) = (Mutex::default(), Mutex::new(clock.monotonic()));
+        let (used, warnings) = (Mutex::default(), RateLimit::new(1, limits::service_token::BETWEEN_WARNINGS));
+        let _ = warnings.spend_as((), clock.monotonic()); // the start itself warns of those that end soon
         let (unread, readings) = (RateLimit::new(1, limits::ACCESS_TOKEN_LIFETIME), Readings::default());
-        LiveGrants { table, clock, on_end, rules, waiting, used, warned, unread, readings }
+        LiveGrants { table, clock, on_end, rules, waiting, used, warnings, unread, readings }
     }
 
     /// The current rules. A decision in several steps reads them once.
@@ -223,13 +222,10 @@ impl LiveGrants {
 
     /// The service tokens that end soon; once a day, else none.
     pub(super) fn ending_soon(&self) -> Vec<Arc<Grant>> {
-        let (now, uptime) = (self.clock.now(), self.clock.monotonic());
-        let mut warned = self.warned.lock();
-        if uptime.saturating_sub(*warned) < limits::service_token::BETWEEN_WARNINGS {
+        if self.warnings.spend_as((), self.clock.monotonic()).is_err() {
             return Vec::new();
         }
-        *warned = uptime;
-        drop(warned);
+        let now = self.clock.now();
         let grants = self.table.list().unwrap_or_default(); // the sweep has logged why
         grants.into_iter().filter(|grant| grant.ends_soon(now)).collect()
     }

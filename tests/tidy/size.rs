@@ -17,7 +17,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("seal", 158),
             ("audit", 234),
             ("store", 1711),
-            ("oauth", 4366),
+            ("oauth", 4363),
             ("github", 590),
             ("documents", 421),
             ("trust", 63),
