@@ -133,6 +133,11 @@ impl Grant {
         Who { subject: self.subject, login: &self.login, memberships: &self.memberships }
     }
 
+    /// Its user in records and indices: 0 for a service token.
+    fn user_number(&self) -> u64 {
+        self.subject.user().map_or(0, |user| user.0)
+    }
+
     /// When this grant is over unless it is refreshed.
     pub fn end(&self) -> Timestamp {
         match self.stage {

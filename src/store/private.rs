@@ -13,7 +13,8 @@ use crate::sys;
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
-    opened_for: OpenedFor,
+    /// The purpose that it was opened for.
+    pub(super) opened_for: OpenedFor,
     /// Whether its owner could not be verified: the volume may map users, and a check must not create a file to see how.
     is_unproven: bool,
     /// The directory itself, locked until this is dropped or the process ends, however it ends.
@@ -82,11 +83,6 @@ impl StateDirectory {
     /// Whether it belongs to another user, who may be us if the volume maps users; a start finds out.
     pub fn is_unproven(&self) -> bool {
         self.is_unproven
-    }
-
-    /// The purpose that it was opened for.
-    pub(super) fn opened_for(&self) -> OpenedFor {
-        self.opened_for
     }
 
     /// Its path.

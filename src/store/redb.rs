@@ -60,7 +60,7 @@ impl RedbGrants {
         directory: &StateDirectory,
         keys: &Arc<Keyring>,
     ) -> Result<Option<RedbGrants>, StartupError> {
-        let (path, keys, opened_for) = (directory.file(NAME), Arc::clone(keys), directory.opened_for());
+        let (path, keys, opened_for) = (directory.file(NAME), Arc::clone(keys), directory.opened_for);
         if private::open_private(&path)?.is_none() {
             return Ok(None);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::{Error, Expiry, Grant};
-use crate::base::{GrantId, Subject, limits};
+use crate::base::{GrantId, limits};
 
 /// A grant's id as a number; in the order of its bytes.
 pub(super) type Key = u128;
@@ -46,7 +46,7 @@ impl<'t> Tables<'t> {
         let key = key(grant.id);
         let json = serde_json::to_vec(grant).map_err(|error| Error::Record(error.to_string()))?;
         self.grants.insert(key, json.as_slice())?;
-        self.by_user.insert((number_of(grant.subject), key), ())?;
+        self.by_user.insert((grant.user_number(), key), ())?;
         self.by_end.insert((grant.end().0, key), ())?;
         self.note_time(grant.last_used.0)
     }
@@ -67,7 +67,7 @@ impl<'t> Tables<'t> {
     pub(super) fn remove(&mut self, grant: &Grant) -> Result<(), Error> {
         let key = key(grant.id);
         self.grants.remove(key)?;
-        self.by_user.remove((number_of(grant.subject), key))?;
+        self.by_user.remove((grant.user_number(), key))?;
         self.by_end.remove((grant.end().0, key))?;
         Ok(())
     }
@@ -113,10 +113,6 @@ pub(super) fn load(table: &impl ReadableTable<Key, &'static [u8]>, key: Key) -> 
     let Some(json) = table.get(key)? else { return Ok(None) };
     let damaged = |error| Error::Record(format!("the record of grant {}: {error}", grant_id(key)));
     serde_json::from_slice(json.value()).map(Some).map_err(damaged)
-}
-
-fn number_of(subject: Subject) -> u64 {
-    subject.user().map_or(0, |user| user.0)
 }
 
 pub(super) fn key(id: GrantId) -> Key {

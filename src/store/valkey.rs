@@ -136,7 +136,7 @@ impl ValkeyGrants {
     }
 
     fn put(&self, grant: &Grant, expected: &str) -> Result<(), Error> {
-        let (id, user) = (grant.id.to_string(), record::user_number(grant));
+        let (id, user) = (grant.id.to_string(), grant.user_number());
         // F14: counted from this change, so the server's clock need not agree with ours.
         let kept = grant.end().since(grant.last_used).saturating_add(limits::EXPIRED_KEPT);
         let mut script = self.script(PUT);

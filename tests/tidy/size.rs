@@ -16,7 +16,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         &[
             ("seal", 158),
             ("audit", 234),
-            ("store", 1711),
+            ("store", 1705),
             ("oauth", 4363),
             ("github", 590),
             ("documents", 421),

@@ -11,15 +11,10 @@ use crate::store::{Error, Grant};
 const FOREIGN: &str = "is not used: no server with these keys wrote it. Give all servers the same key file; if they have it, somebody \
      else writes to the store and must be kept out (docs/replicas.md)";
 
-/// The user in records and indices; service tokens count as user 0, whom GitHub does not have.
-pub(super) fn user_number(grant: &Grant) -> u64 {
-    grant.subject.user().map_or(0, |user| user.0)
-}
-
 /// The record of a grant, under the key that seals.
 pub(super) fn print(grant: &Grant, keys: &Keyring) -> Result<String, Error> {
     let json = serde_json::to_string(grant).map_err(|error| Error::Record(error.to_string()))?;
-    let text = format!("{} {} {json}", grant.revision, user_number(grant));
+    let text = format!("{} {} {json}", grant.revision, grant.user_number());
     let tag = keys.hash(&hashed(&grant.id.to_string(), &text)).unwrap_or_default();
     Ok(format!("{text} {}", base64url(&tag)))
 }
