@@ -10,17 +10,6 @@ use super::sealer::Sealer;
 use crate::base::{Secret, base64url, is_plain, limits, sha256};
 use crate::http::{Form, Head, Request, Response};
 
-impl Sealer {
-    /// The redirect URI of logins at GitHub.
-    pub(super) fn callback_url(&self) -> String {
-        self.url.join("/auth/callback")
-    }
-
-    pub(super) fn account_url(&self) -> String {
-        self.url.join("/account")
-    }
-}
-
 /// Ties a sealed value to one browser: a cookie's name, and the hash of its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BrowserBinding {
@@ -49,6 +38,15 @@ pub(super) fn read_query(head: &Head, repeatable: &[&str]) -> Result<Form, Probl
 }
 
 impl Sealer {
+    /// The redirect URI of logins at GitHub.
+    pub(super) fn callback_url(&self) -> String {
+        self.url.join("/auth/callback")
+    }
+
+    pub(super) fn account_url(&self) -> String {
+        self.url.join("/account")
+    }
+
     /// C3: the form of one of our own pages: of the right type, and from our origin if the browser names one.
     pub(super) fn own_form(&self, request: &Request) -> Result<Form, Problem> {
         let head = &request.head;

@@ -20,9 +20,6 @@ pub(super) struct LoginQuota {
     by_user: RateLimit<UserId>,
 }
 
-/// A login's place, until dropped.
-pub(super) type Place = Held<Sender>;
-
 impl LoginQuota {
     pub(super) fn new() -> LoginQuota {
         let hour = Duration::from_secs(3600);
@@ -35,8 +32,8 @@ impl LoginQuota {
         }
     }
 
-    /// A place for a login, waiting for one if need be. On an error the login has not ended: the person can reload the page.
-    pub(super) fn place(&self, peer: Option<IpAddr>, now: Duration) -> Result<Place, Problem> {
+    /// A place for a login, until dropped, waiting for one if need be. On an error the login has not ended: the person can reload the page.
+    pub(super) fn place(&self, peer: Option<IpAddr>, now: Duration) -> Result<Held<Sender>, Problem> {
         let allowed = || self.failures.check(peer, now).and_then(|()| self.all.check_as((), now));
         // Checked before the wait, so that a sender without allowance holds up nobody, and after it, because other logins of the
         // sender may have failed meanwhile.

@@ -17,7 +17,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("seal", 158),
             ("audit", 234),
             ("store", 1705),
-            ("oauth", 4363),
+            ("oauth", 4360),
             ("github", 590),
             ("documents", 421),
             ("trust", 63),
