@@ -5,17 +5,11 @@ use std::collections::BTreeMap;
 use super::lock::Mutex;
 
 /// Counts by word, or by a combination of words.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Counters<K = &'static str>(
     /// Guards the counts. Held for one lookup.
     Mutex<BTreeMap<K, u64>>,
 );
-
-impl<K> Default for Counters<K> {
-    fn default() -> Counters<K> {
-        Counters(Mutex::default())
-    }
-}
 
 impl<K: Clone + Ord> Counters<K> {
     /// Increments the counter of a word. Returns its new value.
