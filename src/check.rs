@@ -112,14 +112,14 @@ impl Report {
     }
 
     fn people(&mut self, config: &Config) {
-        for rule in &config.allow {
+        for rule in &config.rules.allow {
             self.say("may log in", words(rule));
         }
-        if config.allow.contains(&AllowRule::Any) {
+        if config.rules.allow.contains(&AllowRule::Any) {
             let fix = "name people, organisations or teams in MCP_ALLOW";
             self.warn("everybody who has a GitHub account may log in", fix);
         }
-        if config.allow.iter().any(|rule| matches!(rule, AllowRule::User(_))) {
+        if config.rules.allow.iter().any(|rule| matches!(rule, AllowRule::User(_))) {
             self.warn(
                 "user:LOGIN also lets in another account that takes the login after it was given up",
                 "write id:NUMBER, which https://api.github.com/users/LOGIN shows",

@@ -120,7 +120,7 @@ impl Server {
             grants: Arc::clone(&grants),
             newest: grants.newest(),
             provider: Arc::clone(&github) as Arc<dyn oauth::provider::IdentityProvider>,
-            rules: rules(config),
+            rules: config.rules.clone(),
             clients: Clients {
                 configured: clients,
                 registration: config.clients.registration,
@@ -232,7 +232,7 @@ impl Server {
 
     /// Replaces the admission rules and the list of denied clients by those of `config`. Returns whether they changed.
     pub fn change_rules(&self, config: &Config) -> bool {
-        self.oauth.grants.change_rules(rules(config))
+        self.oauth.grants.change_rules(config.rules.clone())
     }
 
     /// Stops within [`limits::DRAIN`]: accepts no more requests, lets calls finish for [`limits::DRAIN_CALLS`], cancels the rest and
@@ -314,10 +314,6 @@ impl Endpoints {
         };
         McpServer { resource, mcp }
     }
-}
-
-fn rules(config: &Config) -> oauth::Rules {
-    oauth::Rules { allow: config.allow.clone(), denied: config.clients.denied.clone() }
 }
 
 /// Why there is no thread.

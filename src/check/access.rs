@@ -59,7 +59,7 @@ impl Report {
         groups.iter().for_each(|group| given.note(group, true));
         let who = Who { subject, login, memberships: &given };
         let is_let_in = matches!(subject, Subject::Token(_))
-            || config.allow.iter().any(|rule| rule.names(who) == Some(true));
+            || config.rules.allow.iter().any(|rule| rule.names(who) == Some(true));
         if !is_let_in {
             return self.say(
                 "would see",

@@ -15,14 +15,13 @@ use std::path::{Path, PathBuf};
 
 use super::client_secret::ClientSecret;
 use crate::base::{StartupError, capped, limits};
-use crate::oauth::{Client, ConfiguredMembers, DenyList, RedirectSchemes, Registration};
+use crate::oauth::{Client, ConfiguredMembers, RedirectSchemes, Registration};
 
 /// The options about clients.
 #[derive(Debug)]
 pub struct ClientSettings {
     /// The file that names the operator's own.
     pub file: Option<PathBuf>,
-    pub denied: DenyList,
     pub registration: Registration,
     /// Registrations of one sender.
     pub registrations_per_hour: usize,
@@ -36,7 +35,6 @@ impl Default for ClientSettings {
     fn default() -> ClientSettings {
         ClientSettings {
             file: None,
-            denied: DenyList::default(),
             registration: Registration::Open,
             registrations_per_hour: limits::REGISTRATIONS,
             redirect_schemes: RedirectSchemes::default(),

@@ -26,7 +26,7 @@ pub(super) fn of(config: &Config) -> Vec<StartupError> {
             client_secret::NOT_SET,
         ),
         (
-            config.allow.is_empty(),
+            config.rules.allow.is_empty(),
             "MCP_ALLOW",
             "nobody would be let in. Write who may use this server, like user:octocat,org:github,team:github/docs, \
              or any for every GitHub account",

@@ -14,6 +14,7 @@ use crate::base::{AccessRules, AllowRule, Capacity, Secret, StartupError, capped
 use crate::bridge::{BridgeOptions, BridgeSetup};
 use crate::github::BaseUrl;
 use crate::http::{PublicUrl, TrustedProxies};
+use crate::oauth::Rules;
 use crate::operator::{self, Operation};
 use crate::router;
 use crate::store::StorePlace;
@@ -104,8 +105,8 @@ pub struct Config {
     pub github: GitHubApp,
     /// Certificates that are trusted besides the built-in ones, by every call to the outside.
     pub ca_file: Option<PathBuf>,
-    /// The admission rules: one that matches is enough. Never empty.
-    pub allow: Vec<AllowRule>,
+    /// The rules that may change while the server runs. Those of admission are never empty; one that matches is enough.
+    pub rules: Rules,
     /// The file with the access rules of the only server.
     pub access: Option<PathBuf>,
     /// The person about whom `check` is asked.
@@ -246,7 +247,7 @@ impl Config {
     /// The defaults of a demo: everybody is let in, nothing is asked of the internet, the MCP Inspector's page may call.
     fn take_demo_defaults(&mut self) {
         self.is_demo = true;
-        self.allow = vec![AllowRule::Any];
+        self.rules.allow = vec![AllowRule::Any];
         self.clients.documents = false;
         self.allowed_origins = ["http://localhost:6274", "http://127.0.0.1:6274"].map(str::to_owned).to_vec();
         self.github.client_id = "demo".to_owned();

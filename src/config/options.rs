@@ -123,7 +123,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         .sets(|config, value| set(&mut config.github.client_secret, Ok(ClientSecret::File(value.into())))),
     option("MCP_ALLOW", List("RULES"), "required; any for demo")
         .help("who is let in: a comma list of user:LOGIN, id:NUMBER, org:ORG, team:ORG/SLUG; or any")
-        .sets(|config, value| set(&mut config.allow, values::allow_rules(value))),
+        .sets(|config, value| set(&mut config.rules.allow, values::allow_rules(value))),
     option("MCP_ACCESS", One("FILE"), "none")
         .help(
             "a JSON file of rules: who of them may use which tools, prompts and resources; SIGHUP rereads it (with \
@@ -171,7 +171,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
         .sets(|config, value| set(&mut config.clients.file, path(value))),
     option("MCP_DENY_CLIENTS", List("LIST"), "none")
         .help("clients that are refused and whose grants end: a comma list of fingerprints from the log, URLs and hosts")
-        .sets(|config, value| set(&mut config.clients.denied, DenyList::parse(value))),
+        .sets(|config, value| set(&mut config.rules.denied, DenyList::parse(value))),
     option("MCP_REGISTRATION", One("open|closed"), "open")
         .help("whether clients may register themselves; closed keeps those that already have")
         .sets(|config, value| set(&mut config.clients.registration, values::registration(value))),

@@ -135,8 +135,9 @@ fn nobody_is_let_in_by_default() {
 
 #[test]
 fn allow_rules_name_people_organisations_and_teams() {
-    let check =
-        |text: &str, expected: &[AllowRule]| assert_eq!(config(&["--allow", text], &[]).allow, expected);
+    let check = |text: &str, expected: &[AllowRule]| {
+        assert_eq!(config(&["--allow", text], &[]).rules.allow, expected)
+    };
     let user = |login: &str| AllowRule::User(login.to_owned());
     let team = AllowRule::Group(Group::Team { org: "github".to_owned(), slug: "docs-team".to_owned() });
     check("any", &[AllowRule::Any]);
@@ -294,7 +295,7 @@ fn the_state_directory_follows_systemd_then_xdg() {
 #[test]
 fn a_demo_needs_no_settings_and_has_its_own_state() {
     let Ok(Invocation::Serve(demo)) = parse(&["demo"], &[("HOME", "/home/me")]) else { panic!("not a demo") };
-    assert_eq!(demo.allow, [AllowRule::Any]);
+    assert_eq!(demo.rules.allow, [AllowRule::Any]);
     let state = demo.state_files();
     assert!(
         state.directory.ends_with("our-server/demo") && state.key_file.path.starts_with(&state.directory)
@@ -390,7 +391,7 @@ fn registrations_have_a_rate_and_schemes() {
 #[test]
 fn denied_clients_are_fingerprints_urls_and_hosts() {
     let list = "evil.example,https://a.example/c,LPJNul-wow4m6DsqxbninA";
-    assert_eq!(config(&["--deny-clients", list], &[]).clients.denied, DenyList::parse(list).unwrap());
+    assert_eq!(config(&["--deny-clients", list], &[]).rules.denied, DenyList::parse(list).unwrap());
     refused(&["--deny-clients", "evil"], &[], "--deny-clients: an entry is");
 }
 

@@ -28,9 +28,9 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
     (
         "ring 4, shell",
         &[
-            ("config", 1376),
+            ("config", 1375),
             ("check", 482),
-            ("serve", 760),
+            ("serve", 757),
             ("run", 250),
             ("main", 3),
             ("lib", 33),
