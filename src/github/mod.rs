@@ -256,8 +256,7 @@ impl IdentityProvider for GitHub {
             404 => Ok(false),
             // 403, or a redirect of a renamed organisation: neither says whether the person is a member.
             status => {
-                let obstacle = Some(status).filter(|status| *status == 403);
-                let obstacle = obstacle.and_then(|_| answer::obstacle(&answer.body));
+                let obstacle = if status == 403 { answer::obstacle(&answer.body) } else { None };
                 let reason = obstacle.map_or("unknown", Obstacle::word);
                 let fields = [
                     Field::Route("membership"),

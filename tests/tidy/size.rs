@@ -18,7 +18,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("audit", 234),
             ("store", 1705),
             ("oauth", 4360),
-            ("github", 590),
+            ("github", 589),
             ("documents", 421),
             ("trust", 63),
         ],
