@@ -241,15 +241,14 @@ impl TokenEndpoint {
             let is_named = rules.names(grant.who()) && matches!(standing(access, grant), Standing::Named(_));
             return Ok(is_named.then(|| (grant.login.clone(), Memberships::default())));
         };
-        let asked = self.upstreams.token_under(&place.lock, secret).and_then(|token| {
-            let token = token.ok_or(ProviderError::Refused)?;
+        let asked = self.upstreams.ask(&place.lock, secret, |token| {
             // The login may have changed hands since; the number says whose token this is.
-            let identity = self.provider.identify(&token)?;
+            let identity = self.provider.identify(token)?;
             let same = grant.subject == Subject::User(identity.user);
-            if !same || !rules.admits(&identity, &token, &*self.provider)? {
+            if !same || !rules.admits(&identity, token, &*self.provider)? {
                 return Ok(None);
             }
-            let memberships = memberships(access, &identity, &token, &*self.provider)?;
+            let memberships = memberships(access, &identity, token, &*self.provider)?;
             Ok(memberships.map(|memberships| (identity.login, memberships)))
         });
         // The person has withdrawn the app's authorization at GitHub, or has to log in again.

@@ -94,7 +94,7 @@ impl Upstreams {
         Ok(RefreshPlace { lock: self.lock(grant.id)?, _place: place })
     }
 
-    /// Waits as long as one call to GitHub may take, and a little.
+    /// Waits as long as one call to GitHub may take, and a little. A holder may take longer: then it is busy.
     fn lock(&self, grant: GrantId) -> Result<Held<GrantId>, ProviderError> {
         let patience = limits::GITHUB_CALL.saturating_add(Duration::from_secs(1));
         self.refresh_locks.wait(grant, patience).ok_or(ProviderError::Busy)
@@ -128,7 +128,7 @@ impl Upstreams {
     ) -> Result<Option<Secret<String>>, ProviderError> {
         match self.open(grant, secret).filter(|record| record.is_for_tools) {
             Some(record) if record.is_stale(self.sealer.clock.now()) => {
-                self.token_under(&self.lock(grant.id)?, secret)
+                self.ask(&self.lock(grant.id)?, secret, |token| Ok(token.clone())).map(Some)
             }
             record => Ok(record.map(|record| record.access)),
         }
@@ -145,26 +145,39 @@ impl Upstreams {
         serde_json::from_slice(&json).ok()
     }
 
-    /// GitHub's token of the grant whose lock is held, exchanged first if it is about to expire.
-    pub(super) fn token_under(
+    /// Asks GitHub with the token of the grant whose lock is held. A refusal counts if the token is still the stored one: a server that
+    /// shares the table may have exchanged it meanwhile.
+    pub(super) fn ask<T>(
         &self,
         lock: &Held<GrantId>,
         secret: &Secret<[u8; 32]>,
-    ) -> Result<Option<Secret<String>>, ProviderError> {
-        let id = lock.key();
-        // The request that held the lock before may have exchanged it.
-        let grant = self.grants.table.get(id)?;
-        let Some(record) = grant.and_then(|grant| self.open(&grant, secret)) else { return Ok(None) };
+        question: impl Fn(&Secret<String>) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
+        for _ in 0..limits::STORE_ATTEMPTS {
+            // The request that held the lock before may have exchanged the token.
+            let grant = self.grants.table.get(lock.key())?.ok_or(ProviderError::Refused)?;
+            let answer = self.current(&grant, secret).and_then(|token| question(&token));
+            let is_refusal = answer.as_ref().is_err_and(|error| error.is_refusal());
+            if !is_refusal || !self.grants.table.wait_for_upstream(&grant)? {
+                return answer;
+            }
+        }
+        Err(ProviderError::Busy)
+    }
+
+    /// GitHub's token of a grant whose lock is held, exchanged first if it is about to expire.
+    fn current(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Result<Secret<String>, ProviderError> {
+        let record = self.open(grant, secret).ok_or(ProviderError::Refused)?;
         if !record.is_stale(self.sealer.clock.now()) {
-            return Ok(Some(record.access));
+            return Ok(record.access);
         }
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
         let next = KeptToken { token: next, is_for_tools: record.is_for_tools };
-        let sealed = self.seal(id, secret, next);
+        let sealed = self.seal(grant.id, secret, next);
         // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked.
-        self.keep(id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
-        Ok(Some(access))
+        self.keep(grant.id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
+        Ok(access)
     }
 
     /// Writes the new token into the current state of the grant.
@@ -201,10 +214,10 @@ pub(super) struct CallersUpstream {
 impl CallersUpstream {
     /// Ends a grant that a new login has to replace. Only deletes it: the call that found out can still be answered, and the next sweep
     /// ends the grant's sessions and streams.
-    fn end(&self, grant: &Grant, reason: &'static str) {
-        let deleted = self.upstreams.grants.table.delete(grant.id).inspect_err(store::Error::log);
+    fn end(&self, reason: &'static str) {
+        let deleted = self.upstreams.grants.table.delete(self.grant.id).inspect_err(store::Error::log);
         if !matches!(deleted, Ok(false)) {
-            log_ended(grant, reason); // also if the deletion is written later: the grant has ended
+            log_ended(&self.grant, reason); // also if the deletion is written later: the grant has ended
         }
     }
 }
@@ -213,27 +226,33 @@ impl UpstreamToken for CallersUpstream {
     fn token(&self) -> Option<Secret<String>> {
         let token = self.upstreams.token(&self.grant, &self.secret);
         if self.is_kept && matches!(token, Ok(None)) {
-            self.end(&self.grant, "github_token_missing");
+            self.end("github_token_missing");
         }
         token.unwrap_or_else(|error| {
             log::warn("github.token_lost", &[log::Field::Reason(&error.to_string())]);
-            if error == ProviderError::Refused {
-                self.is_good();
+            if error.is_refusal() {
+                self.end("github_token_refused");
             }
             None
         })
     }
 
-    /// Asks about the stored token, because the one that a tool was refused with may have been exchanged since.
+    /// Asks about the stored token, because the one that a tool was refused with may have been exchanged since; under the grant's lock,
+    /// because during an exchange the stored token is dead.
     fn is_good(&self) -> bool {
-        let Upstreams { grants, provider, .. } = &*self.upstreams;
-        let Ok(Some(grant)) = grants.table.get(self.grant.id) else { return false };
-        let Some(access) = self.upstreams.access(&grant, &self.secret) else { return false };
-        if !provider.identify(&access).is_err_and(ProviderError::is_refusal) {
-            return true;
+        let Upstreams { provider, .. } = &*self.upstreams;
+        if self.upstreams.access(&self.grant, &self.secret).is_none() {
+            return false;
         }
-        self.end(&grant, "github_token_refused");
-        false
+        let asked = self
+            .upstreams
+            .lock(self.grant.id)
+            .and_then(|lock| self.upstreams.ask(&lock, &self.secret, |token| provider.identify(token)));
+        let is_refused = asked.is_err_and(ProviderError::is_refusal);
+        if is_refused {
+            self.end("github_token_refused");
+        }
+        !is_refused
     }
 }
 

@@ -275,6 +275,12 @@ pub trait Grants: Send + Sync {
         Ok(true)
     }
 
+    /// Waits some seconds for another server that shares the table to replace the provider's token in this grant. Returns whether one
+    /// has. A table of one server does not wait.
+    fn wait_for_upstream(&self, _grant: &Grant) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// The newest time that had been written when the table was opened. 1970 for a new table.
     fn newest(&self) -> Timestamp {
         Timestamp(0)

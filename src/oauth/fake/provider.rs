@@ -1,4 +1,4 @@
-//! An identity provider that a test tells what to say.
+//! An identity provider that a test tells what to say. As GitHub, it exchanges a token once, which ends the token.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -23,6 +23,8 @@ struct FakeState {
     lifetime: Option<Duration>,
     scopes: Vec<String>,
     exchanges: usize,
+    /// Uses of tokens that an exchange has ended.
+    refused: usize,
     discarded: usize,
     identified: usize,
     /// How long each answer takes.
@@ -44,6 +46,7 @@ impl Default for FakeProvider {
             lifetime: None,
             scopes: Vec::new(),
             exchanges: 0,
+            refused: 0,
             discarded: 0,
             identified: 0,
             delay: Duration::ZERO,
@@ -100,6 +103,11 @@ impl FakeProvider {
     /// How often a token was exchanged.
     pub(crate) fn exchanges(&self) -> usize {
         self.state.lock().unwrap().exchanges
+    }
+
+    /// How often a token was used that an exchange had ended.
+    pub(crate) fn refused(&self) -> usize {
+        self.state.lock().unwrap().refused
     }
 
     /// Does this while the next token is exchanged, or membership asked for.
@@ -166,13 +174,23 @@ impl IdentityProvider for FakeProvider {
 
     fn refresh(&self, refresh: &Secret<String>) -> Result<ProviderToken, ProviderError> {
         let mut state = self.state.lock().unwrap();
-        assert_eq!(refresh.expose(), &format!("ghr_{}", state.exchanges));
-        state.exchanges += 1;
-        if let Some(work) = state.meanwhile.take() {
-            work();
+        if *refresh.expose() != format!("ghr_{}", state.exchanges) {
+            state.refused += 1;
+            return Err(ProviderError::Refused);
         }
-        let name = format!("ghu_{}", state.exchanges);
-        state.error.map_or_else(|| Ok(state.token(name)), Err)
+        let answer = match state.error {
+            Some(error) => Err(error),
+            None => {
+                state.exchanges += 1;
+                Ok(state.token(format!("ghu_{}", state.exchanges)))
+            }
+        };
+        let meanwhile = state.meanwhile.take();
+        drop(state);
+        if let Some(work) = meanwhile {
+            work(); // the answer is on its way
+        }
+        answer
     }
 
     fn discard(&self, _: &Secret<String>) {
@@ -181,8 +199,13 @@ impl IdentityProvider for FakeProvider {
 
     fn identify(&self, token: &Secret<String>) -> Result<Identity, ProviderError> {
         self.pass();
-        assert!(["gho_fake", "ghu_1"].contains(&token.expose().as_str()));
         let mut state = self.state.lock().unwrap();
+        let stored =
+            if state.exchanges == 0 { "gho_fake".to_owned() } else { format!("ghu_{}", state.exchanges) };
+        if *token.expose() != stored {
+            state.refused += 1;
+            return Err(ProviderError::Refused);
+        }
         state.identified += 1;
         state.error.map_or_else(|| Ok(state.identity.clone()), Err)
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::oauth::AuthorizationServer;
 use crate::oauth::fake::{self, Browser, Contended};
 use crate::oauth::resource::ProtectedResource;
 use crate::store::conformance::Removable;
@@ -73,8 +74,8 @@ fn an_expiring_token_is_exchanged_once() {
     assert_eq!(fixture.provider.exchanges(), 1);
 }
 
-/// A refusal is not retried with the same token. If the old one is not good either, the grant ends, so that the client logs
-/// in again by itself: 401 for its requests, `invalid_grant` for its refresh token.
+/// A refusal is not retried with the same token. The grant ends, so that the client logs in again by itself: 401 for its requests,
+/// `invalid_grant` for its refresh token.
 #[test]
 fn a_token_that_cannot_be_exchanged_ends_the_grant() {
     let fixture = fake::fixture();
@@ -188,4 +189,82 @@ fn a_grant_is_ended_without_a_place_at_github() {
     assert_eq!(fixture.post("/revoke", &form).status(), 200);
     assert!(fixture.grants.list().unwrap().is_empty());
     assert_eq!((fixture.ended(), fixture.provider.discarded()), (vec![caller.grant], 0));
+}
+
+/// A call whose GitHub token was exchanged meanwhile asks whether it is good: not about the token that the exchange has ended.
+#[test]
+fn asking_whether_a_token_is_good_waits_for_its_exchange() {
+    let fixture = fake::fixture();
+    fixture.provider.expiring(Duration::from_secs(30));
+    let tokens = Browser::new(&fixture).tokens();
+    let caller = || fixture.bearer(&tokens.access).unwrap();
+    let (running, next, waits) =
+        (caller(), caller(), Arc::clone(&fixture.server.token.upstreams.refresh_locks));
+    let provider = Arc::clone(&fixture.provider);
+    let (send, asked) = std::sync::mpsc::channel();
+    fixture.provider.expiring(Duration::from_secs(8 * 3600));
+    fixture.provider.while_asked(move || {
+        std::thread::spawn(move || send.send(running.upstream.is_good()).unwrap());
+        while waits.queue() == 0 && provider.refused() == 0 {
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(next.upstream.token().unwrap().expose(), "ghu_1");
+    assert!(asked.recv().unwrap());
+    assert_eq!((fixture.provider.refused(), fixture.grants.list().unwrap().len()), (0, 1));
+}
+
+/// Two servers over one table: one has exchanged the token, but not written the new one, when the work that `ask` returns needs it
+/// at the other.
+fn exchanged_elsewhere(ask: impl FnOnce(&Browser<'_>, AuthorizationServer, &fake::Tokens) -> Asked) {
+    let table = Arc::new(MemoryGrants::shared());
+    let mut fixture = fake::fixture_over(table);
+    let rules = vec![crate::base::AllowRule::Group(crate::base::Group::Org("acme".to_owned()))];
+    fixture.server = fake::server_with(&fixture, rules.clone());
+    fixture.provider.member_of(&["acme"]);
+    fixture.provider.expiring(Duration::from_secs(30));
+    let mut browser = Browser::new(&fixture);
+    let tokens = browser.tokens();
+    let work = ask(&browser, fake::server_with(&fixture, rules), &tokens);
+    let provider = Arc::clone(&fixture.provider);
+    let (send, asking) = std::sync::mpsc::channel();
+    fixture.provider.expiring(Duration::from_secs(8 * 3600));
+    fixture.provider.while_asked(move || {
+        send.send(std::thread::spawn(work)).unwrap();
+        while provider.refused() == 0 {
+            std::thread::yield_now();
+        }
+    });
+    fake::tokens(&browser.refresh(&tokens.refresh));
+    asking.recv().unwrap().join().unwrap();
+    assert_eq!((fixture.provider.exchanges(), fixture.grants.list().unwrap().len()), (1, 1));
+}
+
+/// Asserts that the other server has the new token as well.
+type Asked = Box<dyn FnOnce() + Send>;
+
+/// T11: parallel refreshes at two servers that share the table leave the grant, as at one server.
+#[test]
+fn a_refresh_during_an_exchange_at_another_server_succeeds() {
+    exchanged_elsewhere(|browser, other, tokens| {
+        let (resource, client) = (Arc::clone(&browser.resource), &browser.client_id);
+        let form = format!("grant_type=refresh_token&refresh_token={}&client_id={client}", tokens.refresh);
+        Box::new(move || {
+            let request = crate::http::fake::request("POST", "/token")
+                .with("Content-Type", "application/x-www-form-urlencoded")
+                .body(form);
+            fake::tokens(&other.token.post(&resource, &request));
+        })
+    });
+}
+
+/// A call at one server gets the token that another server has exchanged.
+#[test]
+fn a_call_during_an_exchange_at_another_server_gets_the_new_token() {
+    exchanged_elsewhere(|browser, other, tokens| {
+        let bearer = format!("Bearer {}", tokens.access);
+        let request = crate::http::fake::request("POST", "/mcp").with("Authorization", &bearer);
+        let caller = other.bearer.principal(&browser.resource, &request.head).unwrap();
+        Box::new(move || assert_eq!(caller.upstream.token().unwrap().expose(), "ghu_1"))
+    });
 }

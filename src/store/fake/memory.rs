@@ -3,8 +3,9 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
-use crate::base::{GrantId, Mutex, UserId};
+use crate::base::{GrantId, Mutex, UserId, clock};
 use crate::store::{Error, Expiry, Grant, Grants};
 
 /// The table in memory.
@@ -14,9 +15,17 @@ pub struct MemoryGrants {
     table: Mutex<BTreeMap<GrantId, Arc<Grant>>>,
     /// Guards the logins that were ended.
     spent: Mutex<BTreeSet<String>>,
+    /// Whether several servers share it.
+    is_shared: bool,
 }
 
 impl MemoryGrants {
+    /// A table that several servers share.
+    #[cfg(test)]
+    pub(crate) fn shared() -> MemoryGrants {
+        MemoryGrants { is_shared: true, ..MemoryGrants::default() }
+    }
+
     fn table(&self) -> MutexGuard<'_, BTreeMap<GrantId, Arc<Grant>>> {
         self.table.lock()
     }
@@ -54,6 +63,17 @@ impl Grants for MemoryGrants {
 
     fn spend_login(&self, login: &str) -> Result<bool, Error> {
         Ok(self.spent.lock().insert(login.to_owned()))
+    }
+
+    fn wait_for_upstream(&self, grant: &Grant) -> Result<bool, Error> {
+        let end = clock::instant() + Duration::from_secs(2);
+        while self.is_shared && clock::instant() < end {
+            match self.get(grant.id)? {
+                Some(current) if current.upstream == grant.upstream => std::thread::yield_now(),
+                current => return Ok(current.is_some()),
+            }
+        }
+        Ok(false)
     }
 
     fn list(&self) -> Result<Vec<Arc<Grant>>, Error> {

@@ -55,6 +55,32 @@ fn a_refresh_at_one_server_is_seen_by_the_others() {
     soon(|| other.get(grant(1).id).unwrap().unwrap().login == "renamed");
 }
 
+/// A refresh at another server alone is not the new token that is waited for. The end of the grant ends the wait.
+#[test]
+fn a_token_that_another_server_exchanges_is_waited_for() {
+    let server = ValkeyServer::start();
+    let (one, other) = (server.table(), &server.table());
+    let change = |change: &dyn Fn(&mut Grant)| {
+        let mut grant = Grant::clone(&one.get(grant(1).id).unwrap().unwrap());
+        change(&mut grant);
+        one.update(&grant).unwrap();
+    };
+    one.insert(&grant(1)).unwrap();
+    soon(|| is_cached(other, grant(1).id));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.wait_for_upstream(&grant(1)).unwrap());
+        change(&|grant| grant.login = "renamed".to_owned());
+        soon(|| other.get(grant(1).id).unwrap().unwrap().login == "renamed");
+        assert!(!waiting.is_finished());
+        change(&|grant| grant.upstream = Some("exchanged".to_owned()));
+        assert!(waiting.join().unwrap());
+        let exchanged = one.get(grant(1).id).unwrap().unwrap();
+        let waiting = scope.spawn(move || other.wait_for_upstream(&exchanged).unwrap());
+        one.delete(grant(1).id).unwrap();
+        assert!(!waiting.join().unwrap());
+    });
+}
+
 /// C4, C10: for as long as its state would open.
 #[test]
 fn a_login_can_be_spent_at_one_server_only() {
