@@ -295,6 +295,8 @@ pub const GITHUB_TOKENS_PER_USER: usize = 10;
 pub const WAITING_ENDINGS: (usize, usize) = (16, 256);
 /// The client's `state` (bytes).
 pub const STATE_BYTES: usize = 4 * 1024;
+/// An authorization request as JSON (bytes). Sealed, it is in the URLs of the login at GitHub, which hold [`TARGET_BYTES`] at most.
+pub const AUTHORIZATION_BYTES: usize = 5 * 1024;
 /// The `scope` parameter (bytes).
 pub const SCOPE_BYTES: usize = 1024;
 /// The `resource` parameter and a redirect URI (bytes).

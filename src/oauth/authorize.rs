@@ -102,14 +102,16 @@ fn check(
         return Err(error);
     }
     let code_challenge = query.value("code_challenge").and_then(CodeChallenge::parse);
-    Ok(AuthorizationRequest {
+    let request = AuthorizationRequest {
         client,
         return_to: return_to.clone(),
         code_challenge: code_challenge.ok_or(AuthorizeError::BadChallenge)?,
         scopes: granted_scopes(&resource.required_scope, allowed, query.value("scope"))?,
         resource: resource.named_by(query).ok_or(AuthorizeError::Resource)?.to_owned(),
         handed: None, // the person has not been told anything yet
-    })
+    };
+    let json = serde_json::to_string(&request).unwrap_or_default(); // strings alone
+    if json.len() > limits::AUTHORIZATION_BYTES { Err(AuthorizeError::StateTooLong) } else { Ok(request) }
 }
 
 /// O3, O4: the requested URI, if a registered one admits it. Without a request, the only registered one, unless it is a loopback

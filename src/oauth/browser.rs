@@ -74,8 +74,11 @@ impl Sealer {
         let binding = BrowserBinding { cookie: cookie.clone(), value_hash: hash(value.expose()) };
         let response = self.set_cookie(respond(binding), (&cookie, value.expose()), limits::LOGIN_LIFETIME);
         let ours: Vec<&str> = self.login_cookies(head).map(|(name, _)| name).collect();
+        // No browser of ours has more: a stranger must not make the server write a cookie for each of thousands.
         let surplus = ours.len().saturating_add(1).saturating_sub(limits::LOGINS_PER_BROWSER);
-        ours.iter().take(surplus).fold(response, |response, name| self.clear_cookie(response, name))
+        ours.iter()
+            .take(surplus.min(limits::LOGINS_PER_BROWSER))
+            .fold(response, |response, name| self.clear_cookie(response, name))
     }
 
     /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. It also makes the cookie valid for

@@ -270,7 +270,11 @@ impl<'a> Browser<'a> {
         Browser::opened(fixture, client_id, (redirect_uri, "xyz"))
     }
 
-    fn opened(fixture: &'a Fixture, client_id: String, (redirect_uri, state): (&str, &str)) -> Browser<'a> {
+    pub(crate) fn opened(
+        fixture: &'a Fixture,
+        client_id: String,
+        (redirect_uri, state): (&str, &str),
+    ) -> Browser<'a> {
         let (cookies, form, github_state, scope) = <(Vec<String>, String, String, String)>::default();
         let (redirect_uri, state) = (redirect_uri.to_owned(), state.to_owned());
         let peer = IpAddr::from([127, 0, 0, 1]);

@@ -4,7 +4,7 @@ use super::*;
 use crate::http::append_query;
 use crate::http::fake::request;
 use crate::oauth::client::AuthMethod;
-use crate::oauth::fake::{self, CHALLENGE, Fixture, text};
+use crate::oauth::fake::{self, Browser, CHALLENGE, Fixture, text};
 
 const WEB: &str = "https://a.example/cb";
 const LOCAL: &str = "http://127.0.0.1/cb";
@@ -219,4 +219,34 @@ fn a_state_is_kept_up_to_its_limit() {
     let refused = state(limits::STATE_BYTES + 1);
     let location = refused.header_value("location").unwrap();
     assert!(location.contains("?error=invalid_request&") && !location.contains("state=s"), "{location}");
+}
+
+/// A login that begins can be finished: the longest state and redirect URI fit into the URLs of GitHub, and of its answer.
+#[test]
+fn a_login_that_would_not_fit_into_a_url_is_refused_at_the_start() {
+    let fixture = fake::fixture();
+    let check = |(state, uri): (&str, usize), is_taken: bool| {
+        let redirect_uri = format!("https://a.example/{}", "a".repeat(uri - 18));
+        let id = fixture.client_id(AuthMethod::None, &[&redirect_uri]);
+        let query = query(&id, &[("state", state), ("redirect_uri", "")]);
+        assert_eq!(authorize(&fixture, &query).status(), if is_taken { 200 } else { 400 });
+        if is_taken {
+            let mut browser = Browser::opened(&fixture, id, (&redirect_uri, state));
+            let github = browser.approve().header_value("location").unwrap().to_owned();
+            let answer = format!("/auth/callback?code={}&state={}", "c".repeat(256), browser.github_state);
+            assert!(
+                github.len().max(answer.len()) < limits::TARGET_BYTES,
+                "{} {}",
+                github.len(),
+                answer.len()
+            );
+        }
+    };
+    let longest = "s".repeat(limits::STATE_BYTES);
+    check((&longest, 600), true);
+    check((&longest, 1000), false);
+    check((&"s".repeat(2600), limits::URI_BYTES), true);
+    check((&"s".repeat(3000), limits::URI_BYTES), false);
+    check((&"\u{1}".repeat(700), 100), true);
+    check((&"\u{1}".repeat(900), 100), false);
 }

@@ -220,6 +220,17 @@ fn the_oldest_login_makes_room() {
     assert_eq!(cleared.map(|(_, value)| value.split_once('=').unwrap().0).collect::<Vec<_>>(), [oldest]);
 }
 
+/// A stranger's request with many cookies like ours does not make the server write as many.
+#[test]
+fn few_cookies_are_removed_at_once() {
+    let fixture = fake::fixture();
+    let mut browser = Browser::new(&fixture);
+    browser.cookies = (0..1000).map(|number| format!("__Host-mcp_login_{number:08}=")).collect();
+    let page = browser.open_consent_page();
+    let cookies = page.headers().filter(|(name, _)| *name == "Set-Cookie").count();
+    assert_eq!(cookies, 1 + limits::LOGINS_PER_BROWSER);
+}
+
 /// O17, C2: whoever has just logged in is asked again, whatever cookies they kept.
 #[test]
 fn every_login_asks_again() {
