@@ -135,8 +135,8 @@ fn an_outage_at_a_refresh_keeps_the_known_memberships() {
     assert_eq!(browser.refresh(&pair.refresh).status(), 503);
 }
 
-/// A8: rules that change hold at the next request, without a challenge; a membership that they need anew counts against the caller
-/// until the next refresh.
+/// A8: rules that change hold at the next request, without a challenge. A membership that they need anew counts against the caller
+/// until the next refresh, to which a challenge leads the client.
 #[test]
 fn changed_rules_hold_at_the_next_request() {
     let fixture = ruled(of_members());
@@ -146,11 +146,15 @@ fn changed_rules_hold_at_the_next_request() {
     let grant = fixture.grants.list().unwrap()[0].id;
     assert!(fixture.server.grants.is_live(&fixture.resource, grant));
     rule(&fixture, json!([{ "allow": ["org:new"] }, { "allow": ["any"] }]));
-    assert_eq!(opens(&fixture, &pair.access, "look"), Err(BearerError::NotAllowed));
+    assert_eq!(opens(&fixture, &pair.access, "look"), Err(BearerError::UnknownMembership));
     assert!(!fixture.server.grants.is_live(&fixture.resource, grant), "its sessions and streams end");
-    let head = request("POST", "/mcp").head;
-    let refusal = fixture.resource.challenge(&head, Endpoint::Mcp, BearerError::NotAllowed);
-    assert_eq!((refusal.status(), refusal.header_value("www-authenticate")), (403, None));
+    let refusal = |error| {
+        let refusal = fixture.resource.challenge(&request("POST", "/mcp").head, Endpoint::Mcp, error);
+        let challenge = refusal.header_value("www-authenticate").unwrap_or_default();
+        (refusal.status(), challenge.contains("error=\"invalid_token\""))
+    };
+    assert_eq!(refusal(BearerError::UnknownMembership), (401, true));
+    assert_eq!(refusal(BearerError::NotAllowed), (403, false));
     let pair = tokens(&browser.refresh(&pair.refresh));
     assert_eq!(opens(&fixture, &pair.access, "look"), Ok(true));
     rule(&fixture, json!([{ "allow": ["id:583231"], "tools": ["look"] }]));

@@ -7,7 +7,7 @@ use super::live_grants::LiveGrants;
 use super::resource::{Endpoint, ProtectedResource};
 use super::sealer::Sealer;
 use super::upstream::{CallersUpstream, Upstreams};
-use crate::base::{Principal, Scopes, Timestamp, Who, limits, trace};
+use crate::base::{Principal, Scopes, Standing, Timestamp, Who, limits, trace};
 use crate::http::{Head, Method, PublicUrl, Response};
 use crate::seal::Sealed;
 use crate::store::{self, Grant, Stage};
@@ -29,6 +29,8 @@ pub enum BearerError {
     NeedsUser,
     /// No rule of this server names the caller.
     NotAllowed,
+    /// The rules name a group about which GitHub has not been asked. The client's next refresh or login asks.
+    UnknownMembership,
     /// The table cannot be read.
     Unavailable,
 }
@@ -140,7 +142,11 @@ impl ProtectedResource {
         if self.needs_user && who.subject.user().is_none() {
             return Some(BearerError::NeedsUser);
         }
-        self.access.rules().rule_for(who).is_none().then_some(BearerError::NotAllowed)
+        match self.access.rules().standing(who) {
+            Standing::Named(_) => None,
+            Standing::Unknown(_) => Some(BearerError::UnknownMembership),
+            Standing::Nobody => Some(BearerError::NotAllowed),
+        }
     }
 
     /// The answer to a request that is not let through (RFC 6750 section 3, RFC 9728 section 5.1). A person who has opened the
@@ -172,6 +178,7 @@ fn challenge(url: &PublicUrl, endpoint: Endpoint, error: BearerError, scope: &Sc
         BearerError::Missing => (401, "no_token", None),
         BearerError::Malformed => (400, "malformed_token", Some("invalid_request")),
         BearerError::Invalid => (401, "invalid_token", Some("invalid_token")),
+        BearerError::UnknownMembership => (401, "unknown_membership", Some("invalid_token")),
         BearerError::InsufficientScope => (403, "insufficient_scope", Some("insufficient_scope")),
         BearerError::WrongAddress => {
             return forbidden("address_not_allowed", "This token may not be used from this address.\n");
