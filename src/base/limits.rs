@@ -293,8 +293,6 @@ pub const GRANTS_PER_USER: usize = 100;
 pub const GITHUB_TOKENS_PER_USER: usize = 10;
 /// Endings of grants that are queued while the table cannot be read: per person, in total.
 pub const WAITING_ENDINGS: (usize, usize) = (16, 256);
-/// The client's `state` (bytes).
-pub const STATE_BYTES: usize = 4 * 1024;
 /// An authorization request as JSON (bytes). Sealed, it is in the URLs of the login at GitHub, which hold [`TARGET_BYTES`] at most.
 pub const AUTHORIZATION_BYTES: usize = 5 * 1024;
 /// The `scope` parameter (bytes).
