@@ -40,7 +40,7 @@ impl Trust {
         let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|root| !is_limited(root));
         let mut roots: Vec<Certificate<'static>> = mozilla.map(|root| Certificate::from_der(root)).collect();
         if let Some(path) = file {
-            let failed = |why: &dyn Display| StartupError::unusable(path.display(), why);
+            let failed = |why: &dyn Display| StartupError::in_file("MCP_CA_FILE", path, why);
             let not_pem = || failed(&"it must hold certificates in PEM form, and each must be whole");
             let pem = capped::read(path).map_err(|error| failed(&error))?;
             let before = roots.len();
@@ -79,6 +79,17 @@ impl Trust {
             .user_agent(USER_AGENT)
             .accept_encoding("identity")
     }
+}
+
+/// Advice on a server's certificate that no trusted root has signed.
+const UNTRUSTED: &str = "; MCP_CA_FILE can name its issuer's certificate, or its own if that has CA:FALSE";
+
+/// An error of a call as text, with advice.
+pub(crate) fn describe(error: &ureq::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("io: ").unwrap_or(&text);
+    let is_untrusted = ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|name| text.contains(name));
+    format!("{text}{}", if is_untrusted { UNTRUSTED } else { "" })
 }
 
 /// Requests a URL and returns the status of the answer, or the reason for its absence. For probes of our own server.

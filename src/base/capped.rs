@@ -33,12 +33,12 @@ pub fn read_from(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a JSON file of the operator as a type; structs from objects only, never from arrays.
+/// Reads the JSON file that `option` names as a type; structs from objects only, never from arrays.
 ///
 /// # Errors
 /// The file, and its fault.
-pub fn json<T: DeserializeOwned>(path: &Path) -> Result<T, StartupError> {
-    let unusable = |why: &dyn Display| StartupError::unusable(path.display(), why);
+pub fn json<T: DeserializeOwned>(option: &str, path: &Path) -> Result<T, StartupError> {
+    let unusable = |why: &dyn Display| StartupError::in_file(option, path, why);
     let text = read(path).and_then(text).map_err(|error| unusable(&error))?;
     let rules =
         json::Rules { depth: limits::JSON_DEPTH, values: limits::JSON_VALUES, is_forbidden: |_| false };

@@ -1,6 +1,7 @@
 //! Reasons not to start. The text of each names the setting or the file at fault and a remedy.
 
 use std::fmt::{self, Display};
+use std::path::Path;
 
 /// One reason why the program does not start.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +35,11 @@ impl StartupError {
     /// A setting or a file that cannot be used, and why.
     pub fn unusable(subject: impl Display, why: impl Display) -> StartupError {
         StartupError { subject: subject.to_string(), ..StartupError::new(format!("{subject}: {why}")) }
+    }
+
+    /// A file that cannot be used, with the option that names it, and why.
+    pub fn in_file(option: &str, path: &Path, why: impl Display) -> StartupError {
+        StartupError::unusable(format_args!("{option} ({})", path.display()), why)
     }
 
     /// A required setting that is missing, and advice on its value.

@@ -41,8 +41,8 @@ enum ServerKind {
 /// # Errors
 /// All mistakes.
 pub(super) fn read(file: &Path, setup: BridgeSetup<'_>) -> Result<Vec<ServerEntry>, Vec<StartupError>> {
-    let document: Map<String, Value> = capped::json(file)?;
-    let file = file.display();
+    let document: Map<String, Value> = capped::json("MCP_SERVERS", file)?;
+    let file = format!("MCP_SERVERS ({})", file.display());
     let whole = |why: &dyn Display| StartupError::unusable(&file, why);
     let mut mistakes = Vec::new();
     for name in document.keys().filter(|name| *name != "mcpServers") {

@@ -7,6 +7,7 @@ use ureq::http::StatusCode;
 
 use crate::base::limits;
 use crate::mcp::Members;
+use crate::trust::describe;
 
 #[derive(Debug)]
 pub(super) enum UpstreamError {
@@ -55,8 +56,7 @@ impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UpstreamError::Unreachable(ureq::Error::Timeout(_)) => f.write_str("it did not answer in time"),
-            UpstreamError::Unreachable(ureq::Error::Io(error)) => write!(f, "it cannot be reached: {error}"),
-            UpstreamError::Unreachable(error) => write!(f, "it cannot be reached: {error}"),
+            UpstreamError::Unreachable(error) => write!(f, "it cannot be reached: {}", describe(error)),
             UpstreamError::SessionLost => {
                 f.write_str("it forgot its session, or refuses the request in a new one as well")
             }

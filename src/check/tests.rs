@@ -69,6 +69,29 @@ fn a_report_describes_rules_origins_and_listeners() {
     assert!(!text.contains("would not start"), "{text}");
 }
 
+/// Of a file that cannot be read, and of one with nothing usable in it.
+#[test]
+fn a_fault_in_a_file_names_the_option_of_that_file() {
+    let folder = TestDirectory::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    let (missing, empty) = (folder.path().join("missing"), folder.path().join("empty"));
+    std::fs::write(&empty, "").unwrap();
+    let options = ["MCP_ACCESS", "MCP_SERVERS", "MCP_CLIENTS", "MCP_CA_FILE", "GITHUB_CLIENT_SECRET_FILE"];
+    for path in [missing.display().to_string(), empty.display().to_string()] {
+        for option in options {
+            check_words(&[(option, &path)], false, &[&format!("it would not start: {option} ({path}): ")]);
+        }
+        let url = ("MCP_PUBLIC_URL", "https://mcp.example.com");
+        let fixture = |name: &str| format!("{}/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+        let (cert, key) = (fixture("rsa.pem"), fixture("ecdsa.key"));
+        let (of_cert, of_key) = (("MCP_TLS_CERT", path.as_str()), ("MCP_TLS_KEY", path.as_str()));
+        check_words(&[url, of_cert, ("MCP_TLS_KEY", &key)], false, &[&format!("MCP_TLS_CERT ({path}): ")]);
+        check_words(&[url, ("MCP_TLS_CERT", &cert), of_key], false, &[&format!("MCP_TLS_KEY ({path}): ")]);
+        let both = format!("MCP_TLS_CERT ({cert}): it and MCP_TLS_KEY ({key}) cannot be used together: ");
+        check_words(&[url, ("MCP_TLS_CERT", &cert), ("MCP_TLS_KEY", &key)], false, &[&both]);
+    }
+}
+
 /// The facts about listening and limits, and the file that sets them.
 #[test]
 fn a_report_lists_listeners_and_limits() {
@@ -132,15 +155,15 @@ fn unsafe_settings_come_with_their_fix() {
 #[test]
 fn settings_that_prevent_a_start_are_faults() {
     let secret = ("GITHUB_CLIENT_SECRET_FILE", "/nonexistent/secret");
-    check_words(&[secret], false, &["it would not start: the client secret cannot be read"]);
+    check_words(&[secret], false, &["it would not start: GITHUB_CLIENT_SECRET_FILE ("]);
     let evil = ("MCP_CLIENTS", "/nonexistent/\u{1b}[2J\u{202e}");
-    check_words(&[evil], false, &["it would not start: /nonexistent/\\u{1b}[2J\\u{202e}: "]);
+    check_words(&[evil], false, &["it would not start: MCP_CLIENTS (/nonexistent/\\u{1b}[2J\\u{202e}): "]);
     let tls = [
         ("MCP_TLS_CERT", "/nonexistent/cert.pem"),
         ("MCP_TLS_KEY", "/nonexistent/key.pem"),
         ("MCP_PUBLIC_URL", "https://mcp.example.com"),
     ];
-    check_words(&tls, false, &["it would not start: /nonexistent/cert.pem"]);
+    check_words(&tls, false, &["it would not start: MCP_TLS_CERT (/nonexistent/cert.pem)"]);
     let socket = ("MCP_LISTEN", "unix:/nonexistent/m.sock");
     let missing = "it would not start: the directory /nonexistent does not exist; make it, or choose another with --listen";
     check_words(&[socket, tls[2]], false, &[missing]);
@@ -202,7 +225,7 @@ fn a_check_finds_what_a_start_finds_and_changes_nothing() {
     same(&[("MCP_OAUTH_KEY_FILE", path)], &[]);
     same(&[], &["key is not what it should be"]);
     let all = [("GITHUB_CLIENT_SECRET_FILE", "/nonexistent/secret"), ("MCP_CA_FILE", "/nonexistent/ca")];
-    same(&all, &["client secret cannot be read", "/nonexistent/ca", "key is not what it should be"]);
+    same(&all, &["GITHUB_CLIENT_SECRET_FILE (", "/nonexistent/ca", "key is not what it should be"]);
 }
 
 /// A check by root of a state directory that belongs to the server's user reports that root must not start it, and creates no
@@ -303,7 +326,7 @@ fn every_server_of_a_file_is_reported() {
     assert!(!text.contains("would not start") && !text.contains("hush-hush"), "{text}");
     let text = report(r#"{"mcpServers":{"A":{"command":"sh"},"b":{"command":"sh","cwd":"x","colour":1}}}"#);
     for words in
-        ["FILE: server \"A\": its name", "FILE: server \"b\": cwd: write", "\"b\": colour: the members"]
+        ["(FILE): server \"A\": its name", "(FILE): server \"b\": cwd: write", "\"b\": colour: the members"]
     {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }

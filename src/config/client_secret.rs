@@ -27,25 +27,27 @@ impl ClientSecret {
         if let ClientSecret::File(path) = self { Some(path) } else { None }
     }
 
-    /// The one secret. White space around it in a file is dropped.
+    /// The one secret of an operator's client. White space around it in a file is dropped.
     pub fn read(&self) -> Result<Secret<String>, StartupError> {
-        self.read_lines(1).map(|(secret, _)| secret)
+        self.read_lines("client_secret_file in MCP_CLIENTS", 1).map(|(secret, _)| secret)
     }
 
-    /// The secret, and from the second line of a file another one, while the operator replaces it (G9).
+    /// The secret of the app, and from the second line of a file another one, while the operator replaces it (G9).
     pub fn read_two(&self) -> Result<(Secret<String>, Option<Secret<String>>), StartupError> {
-        self.read_lines(2)
+        self.read_lines("GITHUB_CLIENT_SECRET_FILE", 2)
     }
 
-    fn read_lines(&self, most: usize) -> Result<(Secret<String>, Option<Secret<String>>), StartupError> {
+    fn read_lines(
+        &self,
+        option: &str,
+        most: usize,
+    ) -> Result<(Secret<String>, Option<Secret<String>>), StartupError> {
         let path = match self {
             ClientSecret::Unset => return Err(StartupError::missing("GITHUB_CLIENT_SECRET", NOT_SET)),
             ClientSecret::Given(secret) => return Ok((secret.clone(), None)),
             ClientSecret::File(path) => path,
         };
-        let failed = |why: &dyn Display| {
-            StartupError::unusable(format!("the client secret cannot be read from {}", path.display()), why)
-        };
+        let failed = |why: &dyn Display| StartupError::in_file(option, path, why);
         // It is read once, so it may be a pipe from a password manager.
         let bytes = File::open(path).and_then(|file| capped::read_from(file, limits::FILE_BYTES));
         let bytes = bytes.map_err(|error| failed(&error))?;

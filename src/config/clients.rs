@@ -17,6 +17,9 @@ use super::client_secret::ClientSecret;
 use crate::base::{StartupError, capped, limits};
 use crate::oauth::{Client, ConfiguredMembers, RedirectSchemes, Registration};
 
+/// The option that names the file.
+const OPTION: &str = "MCP_CLIENTS";
+
 /// The options about clients.
 #[derive(Debug)]
 pub struct ClientSettings {
@@ -53,11 +56,9 @@ impl ClientSettings {
     pub fn configured(&self) -> Result<BTreeMap<String, Client>, StartupError> {
         let mut clients = BTreeMap::new();
         let Some(path) = &self.file else { return Ok(clients) };
-        let failed = |why: String| {
-            StartupError::unusable(format!("the clients in {} cannot be used", path.display()), why)
-        };
+        let failed = |why: String| StartupError::in_file(OPTION, path, why);
         let folder = path.parent().unwrap_or(Path::new(""));
-        for members in capped::json::<Vec<ConfiguredMembers>>(path)? {
+        for members in capped::json::<Vec<ConfiguredMembers>>(OPTION, path)? {
             let id = members.client_id.clone();
             let secret_file = members.client_secret_file.as_ref();
             let secret = secret_file.map(|file| ClientSecret::File(folder.join(file)).read()).transpose()?;

@@ -277,8 +277,9 @@ impl Config {
     /// All mistakes in the file.
     pub fn access_rules(&self) -> Result<AccessRules, Vec<StartupError>> {
         let Some(file) = &self.access else { return Ok(AccessRules::default()) };
-        let unusable = |why: &String| StartupError::unusable(file.display(), why);
-        AccessRules::read(&capped::json(file)?).map_err(|mistakes| mistakes.iter().map(unusable).collect())
+        let unusable = |why: &String| StartupError::in_file("MCP_ACCESS", file, why);
+        let rules = capped::json("MCP_ACCESS", file)?;
+        AccessRules::read(&rules).map_err(|mistakes| mistakes.iter().map(unusable).collect())
     }
 
     /// Everything that bridges are built from.

@@ -20,6 +20,10 @@ use super::stream::TimedStream;
 use crate::base::log::{self, Field};
 use crate::base::{Mutex, StartupError, capped};
 
+/// The options that name the two files.
+const CERT: &str = "MCP_TLS_CERT";
+const KEY: &str = "MCP_TLS_KEY";
+
 /// The server's side of an encrypted connection.
 pub(crate) type TlsConnection = ServerConnection;
 /// A connection and the stream below it, for one read or write.
@@ -111,25 +115,26 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
 }
 
-fn missing(path: &Path, what: &str) -> StartupError {
-    StartupError::unusable(path.display(), format!("there is no {what} in it"))
+fn missing(option: &str, path: &Path, what: &str) -> StartupError {
+    StartupError::in_file(option, path, format!("there is no {what} in it"))
 }
 
 fn load_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, StartupError> {
     // One unreadable certificate is an error: clients could not verify a chain with a gap.
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(CERT, cert)?)
         .collect::<Result<_, _>>()
-        .map_err(|_| missing(cert, "whole chain of certificates in PEM form"))?;
+        .map_err(|_| missing(CERT, cert, "whole chain of certificates in PEM form"))?;
     if chain.is_empty() {
-        return Err(missing(cert, "certificate in PEM form"));
+        return Err(missing(CERT, cert, "certificate in PEM form"));
     }
-    let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|_| missing(key, "private key in PEM form, without a passphrase"))?;
+    let secret = PrivateKeyDer::from_pem_slice(&read(KEY, key)?)
+        .map_err(|_| missing(KEY, key, "private key in PEM form, without a passphrase"))?;
     CertifiedKey::from_der(chain, secret, provider).map_err(|error| {
-        StartupError::unusable(cert.display(), format!("it and its key cannot be used together: {error}"))
+        let key = key.display();
+        StartupError::in_file(CERT, cert, format!("it and {KEY} ({key}) cannot be used together: {error}"))
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, StartupError> {
-    capped::read(path).map_err(|error| StartupError::unusable(path.display(), error))
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, StartupError> {
+    capped::read(path).map_err(|error| StartupError::in_file(option, path, error))
 }

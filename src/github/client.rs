@@ -14,6 +14,7 @@ use super::settings::GitHubSettings;
 use crate::base::log::{self, Field};
 use crate::base::{BoundedMap, Counters, Mutex, Secret, capped, clock, limits, sha256};
 use crate::oauth::provider::ProviderError;
+use crate::trust;
 
 const API_MEDIA_TYPE: &str = "application/vnd.github+json";
 /// The version of GitHub's REST API that `answer` was written for.
@@ -152,7 +153,7 @@ impl Client {
             return Err(caller.error());
         }
         let unreachable = |error: ureq::Error| {
-            let error = error.to_string(); // contains no part of a header or a body
+            let error = trust::describe(&error); // contains no part of a header or a body
             log::warn(
                 "github.unreachable",
                 &[Field::Route(route), Field::Millis(started.elapsed()), Field::Detail(&error)],

@@ -61,6 +61,7 @@ struct State {
 impl ValkeyGrants {
     /// Makes an empty table unless there is one.
     pub(super) fn create(place: &StorePlace, url: &StoreUrl, keys: &Keyring) -> Result<(), StartupError> {
+        place.password()?;
         let checks = key_checks(keys);
         let Some(check) = checks.first() else { return Ok(()) };
         let written = place.connect(url).and_then(|mut connection| {
@@ -79,6 +80,7 @@ impl ValkeyGrants {
         keys: &Arc<Keyring>,
         opened_for: OpenedFor,
     ) -> Result<Option<ValkeyGrants>, StartupError> {
+        place.password()?;
         let read = || {
             let mut connection = place.connect(url)?;
             let fields = ["schema", "key_check", "newest"];

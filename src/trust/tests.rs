@@ -43,7 +43,7 @@ fn greet(stream: &mut StreamOwned<ServerConnection, TcpStream>) {
 fn get(trust: &Trust, port: u16, timeout: std::time::Duration) -> Result<String, String> {
     let agent = trust.agent_config(timeout).https_only(true).build().new_agent();
     let answer = agent.get(format!("https://localhost:{port}/")).call();
-    answer.and_then(|response| response.into_body().read_to_string()).map_err(|error| error.to_string())
+    answer.and_then(|response| response.into_body().read_to_string()).map_err(|error| describe(&error))
 }
 
 /// G7: a server without a trusted root is refused; the operator can add roots, and Mozilla's stay.
@@ -56,6 +56,8 @@ fn the_operators_roots_are_trusted_besides_the_built_in_ones() {
         let refused = get(&trust, serve(greet), minute).unwrap_err();
         assert!(refused.contains("certificate"), "{refused}");
     }
+    let refused = get(&Trust::load(None).unwrap(), serve(greet), minute).unwrap_err();
+    assert!(refused.contains("UnknownIssuer; MCP_CA_FILE can name its issuer's certificate"), "{refused}");
 }
 
 /// G7: a root that Mozilla trusts for some domains only would be trusted for all, so it is left out; every other one is used.

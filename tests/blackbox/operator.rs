@@ -291,5 +291,5 @@ fn status_without_a_server_and_mistakes_of_a_file() {
     let (status, error) =
         run(&["check", "--state-dir", "/nonexistent/state", "--servers", "/nonexistent/servers.json"]);
     assert!(status == Some(2) && error.contains("MCP_ALLOW is not set"), "{error}");
-    assert!(error.contains("/nonexistent/servers.json: "), "{error}");
+    assert!(error.contains("MCP_SERVERS (/nonexistent/servers.json): "), "{error}");
 }

@@ -27,10 +27,10 @@ fn a_file_of_json_is_read_strictly() {
     let file = std::env::temp_dir().join(format!("mcp-capped-test-{}", std::process::id()));
     let check = |text: &str, expected: Result<BTreeMap<String, usize>, &str>| {
         std::fs::write(&file, text).unwrap();
-        match (json::<BTreeMap<String, usize>>(&file), expected) {
+        match (json::<BTreeMap<String, usize>>("MCP_ACCESS", &file), expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected),
             (Err(error), Err(part)) => {
-                let (error, start) = (error.to_string(), format!("{}: ", file.display()));
+                let (error, start) = (error.to_string(), format!("MCP_ACCESS ({}): ", file.display()));
                 assert!(error.starts_with(&start) && error.contains(part), "{error}");
             }
             (found, expected) => panic!("{text}: {found:?}, not {expected:?}"),
@@ -42,5 +42,5 @@ fn a_file_of_json_is_read_strictly() {
     check(r#"{"a":"1"}"#, Err("not JSON that can be used: invalid type"));
     check(&" ".repeat(limits::FILE_BYTES + 1), Err("larger than"));
     std::fs::remove_file(&file).unwrap();
-    assert!(json::<usize>(&file).unwrap_err().to_string().contains("No such file"));
+    assert!(json::<usize>("MCP_ACCESS", &file).unwrap_err().to_string().contains("No such file"));
 }

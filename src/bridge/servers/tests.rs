@@ -26,7 +26,8 @@ fn read(text: &str) -> Result<Vec<ServerEntry>, Vec<String>> {
     fs::write(&file, text).unwrap();
     let mistakes = |all: Vec<StartupError>| {
         let texts = all.iter().map(ToString::to_string);
-        texts.map(|text| text.replacen(file.to_str().unwrap(), "f.json", 1)).collect()
+        let named = format!("MCP_SERVERS ({})", file.display());
+        texts.map(|text| text.replacen(&named, "f.json", 1)).collect()
     };
     let entries = super::read(&file, setup).map_err(mistakes);
     fs::remove_file(&file).unwrap();

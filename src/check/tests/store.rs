@@ -17,6 +17,9 @@ fn a_check_looks_at_the_store() {
     let table = server.place().open(&directory, &keys).unwrap();
     table.insert(&grant(1)).unwrap();
     check_words(&changes, true, &["grants                     1"]);
+    let password = [&changes[..], &[("MCP_STORE_PASSWORD_FILE", "/nonexistent")]].concat();
+    let report = check_words(&password, false, &["not start: MCP_STORE_PASSWORD_FILE (/nonexistent): "]);
+    assert!(!report.contains("See that it runs there"), "the store is not at fault: {report}");
     server.stop();
     check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
 }

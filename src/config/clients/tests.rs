@@ -72,6 +72,6 @@ fn an_invalid_clients_file_is_refused() {
     check(r#"[{"client_id": "app", "redirect_uris": ["http://a.example/"]}]"#, Err("client \"app\": http"));
     check(&format!(r#"[{{"client_id": "mcp_x", {uris}}}]"#), Err("does not start with mcp_"));
     let missing = format!(r#"[{{"client_id": "app", {uris}, "client_secret_file": "missing"}}]"#);
-    check(&missing, Err("client secret cannot be read from"));
+    check(&missing, Err("client_secret_file in MCP_CLIENTS ("));
     assert!(ids("/nonexistent/clients.json".into()).unwrap_err().contains("/nonexistent/clients.json"));
 }

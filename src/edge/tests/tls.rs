@@ -241,10 +241,12 @@ fn a_renewed_certificate_is_used_and_a_broken_one_is_not() {
 #[test]
 fn files_that_cannot_be_used_are_named() {
     let check = |name: &str, prepare: &dyn Fn(&Files), file: &str, words: &str| {
+        let option = if file == "key" { "MCP_TLS_KEY" } else { "MCP_TLS_CERT" };
         let files = Files::new(name);
         prepare(&files);
         let text = files.load().unwrap_err().to_string();
-        assert!(text.starts_with(files.0.join(file).to_str().unwrap()) && text.contains(words), "{text}");
+        let named = format!("{option} ({}): ", files.0.join(file).display());
+        assert!(text.starts_with(&named) && text.contains(words), "{text}");
     };
     check("missing", &|files| fs::remove_file(files.0.join("key")).unwrap(), "key", "No such file");
     check("empty", &|files| fs::write(files.0.join("pem"), "").unwrap(), "pem", "no certificate");

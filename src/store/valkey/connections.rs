@@ -1,6 +1,7 @@
 //! The connections to a Valkey server: a bounded number, with time-outs. While the server does not answer, callers fail at once.
 
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -10,7 +11,7 @@ use redis::{
 };
 
 use crate::base::limits::{valkey::ANSWER, valkey::CONNECTIONS, valkey::PAUSES};
-use crate::base::{Mutex, Secret, capped, clock};
+use crate::base::{Mutex, Secret, StartupError, capped, clock};
 use crate::store::{Error, StorePlace, StoreUrl};
 
 /// The connections to one server.
@@ -34,18 +35,25 @@ struct Health {
 }
 
 impl StorePlace {
+    /// The password for the server.
+    pub(super) fn password(&self) -> Result<Option<Secret<String>>, StartupError> {
+        let Some(path) = &self.password_file else { return Ok(None) };
+        let text = capped::read(path).and_then(capped::text);
+        let text = text.map_err(|error| StartupError::in_file("MCP_STORE_PASSWORD_FILE", path, error))?;
+        Ok(Some(Secret::new(text.trim().to_owned())))
+    }
+
     /// Connects. The password is read each time, so that it can be changed while the server runs.
     pub(super) fn connect(&self, url: &StoreUrl) -> RedisResult<Connection> {
-        let read = |file: &Option<_>| file.as_deref().map(capped::read).transpose();
         let mut info = url.as_str().into_connection_info()?;
         let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
-        if let Some(password) = read(&self.password_file)? {
-            let password = Secret::new(capped::text(password)?);
-            settings = settings.set_password(password.expose().trim());
+        if let Some(password) = self.password().map_err(io::Error::other)? {
+            settings = settings.set_password(password.expose());
         }
         info = info.set_redis_settings(settings);
         let is_encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-        let client = match read(&self.ca_file)?.filter(|_| is_encrypted) {
+        let roots = self.ca_file.as_deref().filter(|_| is_encrypted).map(capped::read);
+        let client = match roots.transpose()? {
             Some(roots) => {
                 Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(roots) })
             }
