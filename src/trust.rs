@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use ureq::Agent;
 use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 
-use crate::base::{StartupError, capped, limits};
+use crate::base::{StartupError, capped, clock, limits};
 
 /// The User-Agent. GitHub refuses requests without one.
 const USER_AGENT: &str = concat!("mcp-oauth-server/", env!("CARGO_PKG_VERSION"));
@@ -55,6 +57,23 @@ impl Trust {
             }
         }
         Ok(Trust(Arc::new(roots)))
+    }
+
+    /// Checks the certificate chain of a server as a client with these roots does: issuer, names and dates.
+    ///
+    /// # Errors
+    /// Why the client refuses it.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], host: &str) -> Result<(), String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(self.0.iter().map(|root| CertificateDer::from(root.der())));
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let verifier = verifier.map_err(|error| error.to_string())?;
+        let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+        let (certificate, others) = chain.split_first().ok_or("it is empty")?;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(clock::now().0));
+        let verified = verifier.verify_server_cert(certificate, others, &name, &[], now);
+        verified.map(drop).map_err(|error| error.to_string())
     }
 
     /// Settings of every outgoing HTTP client. Every default of ureq that matters is replaced: it would follow redirects, wait for

@@ -104,6 +104,11 @@ impl Tls {
         }
     }
 
+    /// The certificate for new connections, with its chain.
+    pub fn certificate(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.current.0.lock())
+    }
+
     /// The server's side of a connection, before the handshake.
     pub(crate) fn connection(&self) -> io::Result<TlsConnection> {
         ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)

@@ -12,6 +12,7 @@ use crate::bridge::{Bridge, Bridges};
 use crate::config::{Config, Warning};
 use crate::edge::Tls;
 use crate::github::{GitHub, GitHubSettings};
+use crate::http::split_port;
 use crate::mcp::Backend;
 use crate::oauth::Client;
 use crate::seal::Keyring;
@@ -81,7 +82,10 @@ pub fn prepare(config: &Config, opened_for: OpenedFor, tools: MakeBackend<'_>) -
     if !state.is_in_use {
         check_places(config, &mut errors);
     }
-    let warnings = warnings(config, &state);
+    let mut warnings = warnings(config, &state);
+    if opened_for == OpenedFor::Check {
+        warnings.extend(loaded.as_ref().and_then(|loaded| refused_certificate(config, loaded)));
+    }
     Prepared { errors, warnings, loaded, state }
 }
 
@@ -142,6 +146,18 @@ fn load(config: &Config, errors: &mut Vec<StartupError>, tools: MakeBackend<'_>)
         (servers, Some(bridges))
     };
     Some(Loaded { tls: tls?, clients: clients?, trust, github, servers, bridges })
+}
+
+/// A warning if clients that know the usual roots, and the operator's, refuse this server's certificate. A start does not look: parsing
+/// the roots takes memory that stays.
+fn refused_certificate(config: &Config, loaded: &Loaded) -> Option<Warning> {
+    let certificate = loaded.tls.as_ref()?.certificate();
+    let url = config.public_url(None).ok()?;
+    let host = split_port(url.authority())?.0.trim_matches(['[', ']']);
+    let why = loaded.trust.verify(&certificate.cert, host).err()?;
+    let what = format!("clients refuse the certificate in MCP_TLS_CERT for {host}: {why}");
+    let fix = "renew it, with the name, in a file that has its whole chain; name an issuer of your own in MCP_CA_FILE";
+    Some(Warning { what, fix: fix.to_owned(), hidden: None })
 }
 
 /// The rules of the one server.

@@ -116,3 +116,17 @@ fn a_file_that_cannot_be_used_is_named() {
     check("long.pem", Some(&long), "larger than");
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+/// A certificate is verified as clients do it: its issuer, its names and its dates.
+#[test]
+fn a_certificate_is_verified_as_by_a_client() {
+    let check = |trust: &Trust, name: &str, host: &str| {
+        trust.verify(&[CertificateDer::from_pem_file(fixture(name)).unwrap()], host).err().unwrap_or_default()
+    };
+    let (usual, own) = (Trust::load(None).unwrap(), Trust::load(Some(&fixture("issuer.pem"))).unwrap());
+    assert_eq!(check(&own, "issued.pem", "mcp.example.com"), "");
+    assert!(check(&usual, "issued.pem", "mcp.example.com").contains("UnknownIssuer"));
+    assert!(check(&own, "issued.pem", "other.example.com").contains("not valid for name"));
+    assert!(check(&own, "expired.pem", "mcp.example.com").contains("expired"));
+    assert!(own.verify(&[], "mcp.example.com").is_err());
+}
