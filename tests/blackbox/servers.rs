@@ -195,7 +195,10 @@ fn a_file_with_mistakes_is_refused() {
         for mistake in
             ["\"A\": its name", "\"token\": its name", "\"b\": cwd: write", "\"b\": envFile: write"]
         {
-            assert!(said.contains(&format!("{}: server {mistake}", file.path())), "{mistake}: {said}");
+            assert!(
+                said.contains(&format!("MCP_SERVERS ({}): server {mistake}", file.path())),
+                "{mistake}: {said}"
+            );
         }
     }
 }
