@@ -181,6 +181,11 @@ fn open(config: &Config, opened_for: OpenedFor, state: &mut State) -> Result<(),
     let files = config.state_files();
     state.directory = StateDirectory::existing(&files.directory, opened_for)?;
     state.keys = key_file::find(&files.key_file, &files.directory)?.map(Arc::new);
+    if state.keys.is_none() && files.store.url.is_some() {
+        let why = "name a file that exists: with MCP_STORE a start makes no key, because all servers need the same one \
+                   (docs/replicas.md)";
+        return Err(StartupError::unusable("MCP_OAUTH_KEY_FILE", why));
+    }
     if let Some(keys) = &state.keys {
         state.table = files.store.existing(state.directory.as_ref(), keys, opened_for)?;
     }

@@ -116,6 +116,7 @@ impl Server {
         let names_store = environment.iter().any(|(name, _)| name == "MCP_STORE");
         let store = if names_store { None } else { Store::beside(&state_dir) };
         if let Some(store) = &store {
+            Store::make_key(&state_dir);
             command.env("MCP_STORE", store.url());
         }
         let log = Arc::default();

@@ -1,9 +1,14 @@
 //! A Valkey or Redis server for the grants of one server, in builds that support it: the same tests run with either table.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::Digest;
 
 /// A server without files. Stopped when dropped.
 pub(crate) struct Store {
@@ -32,6 +37,15 @@ impl Store {
         // Further lines are discarded, so that they do not fill the pipe. Ends with the process.
         std::thread::spawn(move || lines.for_each(drop));
         Store { process, directory }
+    }
+
+    /// Makes the key of a server: with a store, the server itself makes none.
+    pub(crate) fn make_key(state_dir: &Path) {
+        DirBuilder::new().mode(0o700).create(state_dir).unwrap();
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(state_dir.join("key")).unwrap();
+        let digest = sha2::Sha256::digest(state_dir.as_os_str().as_encoded_bytes());
+        writeln!(file, "{}", URL_SAFE_NO_PAD.encode(digest)).unwrap();
     }
 
     pub(crate) fn url(&self) -> String {

@@ -24,6 +24,22 @@ fn a_check_looks_at_the_store() {
     check_words(&changes, false, &["it would not start: MCP_STORE (unix://"]);
 }
 
+/// If each of several servers made a key, or one did in a directory that is gone at its next start, the grants could not be used.
+#[test]
+fn a_start_with_a_store_makes_no_key() {
+    let (test, server) = (TestDirectory::new(), ValkeyServer::start());
+    let (url, key) = (server.url(), test.path().join("key"));
+    let words = ["it would not start: MCP_OAUTH_KEY_FILE: name a file that exists"];
+    check_words(&[("MCP_STORE", url.as_str())], false, &words);
+    let state = [("MCP_STORE", url.as_str()), ("MCP_STATE_DIR", test.path().to_str().unwrap())];
+    let named = [&PLAIN[..], &state, &[("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())]].concat();
+    for config in [configured(&[PLAIN, &state].concat()), configured(&named)] {
+        let errors = Server::start(&config, tools()).map(drop).unwrap_err();
+        assert!(errors[0].to_string().starts_with("MCP_OAUTH_KEY_FILE: "), "{}", errors[0]);
+        assert!(!key.exists() && server.ask(&["dbsize"]) == "0");
+    }
+}
+
 /// A command without MCP_STORE works on it, and says that it has revoked grants which the servers go on accepting.
 #[test]
 fn a_grants_file_beside_a_store_is_a_warning() {
