@@ -2,7 +2,7 @@
 //! program or an upstream, and how it is shared. Programs and users are looked up; nothing is started.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,12 +218,13 @@ impl BridgeOptions {
 }
 
 impl BridgeSetup<'_> {
-    /// The parent of all home directories.
+    /// The absolute path of the parent of all home directories.
     pub(crate) fn home_directories(&self) -> PathBuf {
         let beside = || {
             let mut name = self.state_dir.file_name().unwrap_or_default().to_owned();
             name.push(".children");
-            self.state_dir.with_file_name(name)
+            let beside = self.state_dir.with_file_name(name);
+            path::absolute(&beside).unwrap_or(beside) // programs have another working directory
         };
         self.options.directory.clone().unwrap_or_else(beside)
     }

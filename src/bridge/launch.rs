@@ -197,8 +197,7 @@ impl Directories {
 
 /// Creates the parent of all home directories, and its missing ancestors.
 pub(super) fn make_root(root: &Path) -> io::Result<()> {
-    let is_missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
-    let missing: Vec<&Path> = root.ancestors().skip(1).take_while(is_missing).collect();
+    let missing: Vec<&Path> = root.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
     missing.into_iter().rev().try_for_each(|directory| make_directory(directory, 0o711))?;
     make_directory(root, 0o711)
 }

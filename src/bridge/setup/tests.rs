@@ -99,6 +99,14 @@ fn home_directories_are_beside_the_state() {
     };
     let default = BridgeOptions::default();
     assert_eq!(of(&default, "/var/lib/mcp.d"), "/var/lib/mcp.d.children");
+    let here = std::env::current_dir().unwrap();
+    for (state, beside) in [("run/demo", "run/demo.children"), ("run", "run.children")] {
+        assert_eq!(
+            of(&default, state),
+            here.join(beside).display().to_string(),
+            "HOME and TMPDIR are below it"
+        );
+    }
     let named = BridgeOptions { directory: Some("/srv/homes".into()), ..BridgeOptions::default() };
     assert_eq!(of(&named, "/var/lib/mcp"), "/srv/homes");
 }
