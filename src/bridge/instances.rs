@@ -262,12 +262,7 @@ impl Instances {
                 let first = self.only_era.lock().unwrap_or(instance.key.era);
                 handshake::start(&instance.peer, self.settings.client_info, (first, done));
             }
-            Err(error) => {
-                let why = error.to_string();
-                let fields = [log::Field::Server(&self.settings.server), log::Field::Error(&why)];
-                log::error("program.not_started", &fields);
-                instance.fail(&Unavailable::NotStarted(why));
-            }
+            Err(error) => instance.fail(&Unavailable::NotStarted(error.to_string())),
         }
     }
 
@@ -414,8 +409,15 @@ impl Instance {
         self.over(&Unavailable::Ended);
     }
 
+    /// Records a failed start, in the log as well, unless a line about the program's end or the upstream's failure is there.
     fn fail(&self, why: &Unavailable) {
-        self.instances.failed(self, why.to_string());
+        let text = why.to_string();
+        let is_upstream = self.instances.launcher.mirrors_era();
+        if !matches!((why, is_upstream), (Unavailable::Died(_), _) | (Unavailable::Refused(_), true)) {
+            let fields = [log::Field::Server(self.instances.server()), log::Field::Error(&text)];
+            log::error("program.not_started", &fields);
+        }
+        self.instances.failed(self, text);
         self.over(why);
     }
 

@@ -35,7 +35,10 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unavailable::NotStarted(why) => write!(f, "it could not be started: {why}"),
-            Unavailable::Slow(seconds) => write!(f, "it did not answer initialize within {seconds} s"),
+            Unavailable::Slow(seconds) => write!(
+                f,
+                "it did not answer initialize within {seconds} s; \"startSeconds\" in a servers file allows more"
+            ),
             Unavailable::Died(how) => write!(f, "{how} before it answered initialize"),
             Unavailable::Unreadable => f.write_str("its answer to initialize cannot be read"),
             Unavailable::Version(version) => {

@@ -126,6 +126,27 @@ fn a_token_of_one_server_is_worth_nothing_at_another() {
     assert_eq!(row, ["one", "/one/mcp", "program", "0", "1", "0", "-"]);
 }
 
+/// A program that hangs at its start, and one that refuses `initialize`, leave a line in the log.
+#[test]
+fn a_failed_start_is_logged_with_its_cause() {
+    let github = FakeGitHub::start();
+    let refuse = "for id in 1 2; do read -r _; echo '{\"jsonrpc\":\"2.0\",\"id\":'$id',\"error\":{\"code\":1,\"message\":\"no key\"}}'; done; sleep 1000";
+    let file = ServersFile::new(&json!({
+        "hangs": { "command": "sleep", "args": ["1000"], "startSeconds": 1 },
+        "refuses": { "command": "sh", "args": ["-c", refuse] },
+    }));
+    let server = start(&github, &file);
+    for (name, why) in
+        [("hangs", "within 1 s; \\\"startSeconds\\\" in"), ("refuses", "initialize failed: no key")]
+    {
+        status(&server, name, &login(&server, name));
+        let log = server.wait_for_log(&format!("program.not_started server={name}"));
+        let lines: Vec<&str> =
+            log.lines().filter(|line| line.contains("not_started") && line.contains(name)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(why), "{lines:?}");
+    }
+}
+
 /// SIGHUP applies the current file; a file with mistakes changes nothing.
 #[test]
 fn sighup_adds_removes_and_changes_servers() {

@@ -23,7 +23,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 84),
         ],
     ),
-    ("the bridge", &[("bridge", 4678)]),
+    ("the bridge", &[("bridge", 4690)]),
     ("ring 3, MCP", &[("mcp", 4643)]),
     (
         "ring 4, shell",

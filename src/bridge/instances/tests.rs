@@ -315,7 +315,10 @@ fn a_start_that_takes_too_long_fails_its_callers() {
     assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60));
     fleet.last().receiver.ending();
     let why = outcome.lock().take().unwrap().err().unwrap();
-    assert_eq!(why.to_string(), "it did not answer initialize within 60 s");
+    assert_eq!(
+        why.to_string(),
+        "it did not answer initialize within 60 s; \"startSeconds\" in a servers file allows more"
+    );
 }
 
 #[test]
