@@ -121,6 +121,11 @@ impl Bridges {
         self.current.lock().clone()
     }
 
+    /// The parent of all home directories, if there are programs.
+    pub(crate) fn home_directories(&self) -> Option<&Path> {
+        self.all().iter().any(|bridge| bridge.kind == "program").then_some(&*self.directory)
+    }
+
     pub(crate) fn list(&self) -> Vec<ServerSummary> {
         let summary = |bridge: Arc<Bridge>| {
             let Failures { restarts, failures, latest, .. } = bridge.instances.failures.lock().clone();

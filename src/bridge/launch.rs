@@ -210,12 +210,13 @@ pub(super) fn directory_of(subject: Subject) -> String {
     }
 }
 
-/// Creates a directory unless it exists, and sets its mode, regardless of the umask.
+/// Creates a directory unless it exists, and sets its mode, regardless of the umask. An error names it.
 pub(super) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(mode).create(path) {
+    let made = match fs::DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
-    }
+    };
+    made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 #[cfg(test)]

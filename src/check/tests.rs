@@ -278,62 +278,6 @@ fn of(args: &[&str]) -> String {
     check(&config, tools()).to_string()
 }
 
-/// P1: the program, its user, and the consequences.
-#[test]
-fn a_program_is_looked_for_and_reported() {
-    let text = of(&["--max-children", "3", "--child-user", "nobody", "--", "sh", "-c", "hush-hush"]);
-    for word in [
-        "/sh, run as user 65534, one for each person and client program",
-        "3 at most, 8 of one person",
-        "/nonexistent/state.children",
-    ] {
-        assert!(text.contains(word), "{word:?} is not in\n{text}");
-    }
-    assert!(!text.contains("hush-hush"), "arguments may be secrets");
-    assert!(!text.contains("can read the grants"));
-    let as_the_server = match sys::effective_user() == 0 {
-        true => "this server runs as root, and so would the program",
-        false => "can read the grants",
-    };
-    assert!(of(&["--", "sh"]).contains(as_the_server));
-    assert!(!of(&[]).contains("home directories"));
-}
-
-/// All servers of a file, and all mistakes in it; nothing is started.
-#[test]
-fn every_server_of_a_file_is_reported() {
-    let file = std::env::temp_dir().join(format!("mcp-check-servers-{}", std::process::id()));
-    let report = |text: &str| {
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let path = file.to_str().unwrap();
-        of(&["--child-user", "nobody", "--servers", path]).replace(path, "FILE")
-    };
-    let text = report(
-        r#"{"mcpServers":{"files":{"command":"sh","title":"Our files","isolation":"shared","home":"shared","env":{"A_KEY":"hush-hush"}},
-            "far":{"url":"http://192.0.2.1/mcp"},"gh":{"command":"sh","env":{"T":"${github.token}"}}}}"#,
-    );
-    for words in [
-        "Our files at /files/mcp, the program ",
-        "far at /far/mcp, the MCP server at http://192.0.2.1/mcp, one for each person and client program",
-        "one for everybody together",
-        "every user of this machine can read FILE",
-        "what files leaves in its home directory",
-        "gh gets people's tokens at GitHub",
-        "travels in the clear",
-    ] {
-        assert!(text.contains(words), "{words:?} is not in\n{text}");
-    }
-    assert!(!text.contains("would not start") && !text.contains("hush-hush"), "{text}");
-    let text = report(r#"{"mcpServers":{"A":{"command":"sh"},"b":{"command":"sh","cwd":"x","colour":1}}}"#);
-    for words in
-        ["(FILE): server \"A\": its name", "(FILE): server \"b\": cwd: write", "\"b\": colour: the members"]
-    {
-        assert!(text.contains(words), "{words:?} is not in\n{text}");
-    }
-    std::fs::remove_file(&file).unwrap();
-}
-
 /// A4: `check` reports the permissions per server and rule, and the view of one person.
 #[test]
 fn rules_and_what_a_person_sees_are_reported() {

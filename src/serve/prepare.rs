@@ -1,6 +1,7 @@
 //! The checks of a start, which change nothing. `check` prints the result, a start goes on with it.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,7 +81,8 @@ pub fn prepare(config: &Config, opened_for: OpenedFor, tools: MakeBackend<'_>) -
     keep(&mut errors, check_audit_log(&config.audit));
     // The running server has taken its places itself.
     if !state.is_in_use {
-        check_places(config, &mut errors);
+        let bridges = loaded.as_ref().and_then(|loaded| loaded.bridges.as_deref());
+        check_places(config, bridges.and_then(Bridges::home_directories), &mut errors);
     }
     let mut warnings = warnings(config, &state);
     if opened_for == OpenedFor::Check {
@@ -193,10 +195,14 @@ fn open(config: &Config, opened_for: OpenedFor, state: &mut State) -> Result<(),
 }
 
 /// Checks whether the directories and sockets can be made.
-fn check_places(config: &Config, errors: &mut Vec<StartupError>) {
-    let directory = config.state_files().directory;
-    if let Some(nearest) = directory.ancestors().find(|directory| directory.exists()) {
-        keep(errors, check_directory(nearest, "--state-dir or MCP_STATE_DIR"));
+fn check_places(config: &Config, homes: Option<&Path>, errors: &mut Vec<StartupError>) {
+    let state = config.state_files().directory;
+    let state = (&*state, "--state-dir or MCP_STATE_DIR");
+    let homes = homes.map(|homes| (homes, "--children-dir or MCP_CHILDREN_DIR"));
+    for (directory, setting) in iter::once(state).chain(homes) {
+        if let Some(nearest) = directory.ancestors().find(|directory| directory.exists()) {
+            keep(errors, check_directory(nearest, setting));
+        }
     }
     let setting = doors::setting(config);
     for directory in config.places().filter_map(|place| place.path()?.parent()) {

@@ -30,7 +30,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         &[
             ("config", 1377),
             ("check", 482),
-            ("serve", 775),
+            ("serve", 781),
             ("run", 250),
             ("main", 3),
             ("lib", 33),

@@ -75,3 +75,12 @@ fn a_name_that_is_no_directory_is_refused() {
         assert!(!root.exists(), "{name:?}");
     }
 }
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let root = root("unmade");
+    fs::write(&root, "").unwrap();
+    let error = Directories::make(&root.join("homes"), &["files", "7"], None).err().unwrap().to_string();
+    assert!(error.starts_with(&format!("{}: ", root.join("homes").display())), "{error}");
+    fs::remove_file(root).unwrap();
+}
