@@ -163,6 +163,12 @@ pub(crate) fn find(command: &str, environment: &Variables) -> Option<PathBuf> {
     directories.split(':').filter_map(candidate).find(is_executable)
 }
 
+/// Whether this is an absolute path of a directory. One that is closed to this user may be open to the program's.
+pub(super) fn may_be_directory(path: &Path) -> bool {
+    let is_closed = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    path.is_absolute() && fs::metadata(path).map_or_else(is_closed, |found| found.is_dir())
+}
+
 /// The directories that a program may write to. Their parent belongs to the server: changes by the program in its
 /// own, links included, cannot lead the server elsewhere.
 pub(crate) struct Directories {

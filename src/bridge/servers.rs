@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::child_user::ChildUser;
 use super::entry::{BridgeSetup, Executable, Home, Isolation, Location, ServerEntry};
+use super::launch;
 use super::upstream::UpstreamUrl;
 use crate::base::{AccessRules, StartupError, capped, limits, sha256};
 
@@ -182,8 +183,8 @@ impl EntryReader<'_> {
         let args: Option<Vec<String>> = self.read("args", "a list of texts: [\"…\", \"…\"]");
         let args = args.unwrap_or_default();
         let cwd = self.text("cwd", "an absolute path").map(PathBuf::from);
-        if cwd.as_ref().is_some_and(|cwd| !cwd.is_absolute()) {
-            self.mistake("cwd", "write an absolute path");
+        if cwd.as_ref().is_some_and(|cwd| !launch::may_be_directory(cwd)) {
+            self.mistake("cwd", "write the absolute path of a directory that exists");
         }
         let user: Option<String> =
             self.read("user", "the name or the number of a user, or a range of numbers, as a text");

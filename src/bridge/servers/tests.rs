@@ -73,7 +73,7 @@ fn every_member_is_read() {
     let entries = read(
         r#"{ "mcpServers": {
             "files": { "type": "stdio", "command": "sh", "args": ["-y", "server", "cost: $${X}"],
-                "env": { "WHO": "${user.login}", "KEY": "${env.FILES_KEY}" }, "cwd": "/srv", "user": "54321", "home": "shared",
+                "env": { "WHO": "${user.login}", "KEY": "${env.FILES_KEY}" }, "cwd": "/usr", "user": "54321", "home": "shared",
                 "isolation": "user", "startSeconds": 120, "idleSeconds": 5, "title": "Files" },
             "gh": { "command": "/bin/sh", "env": { "T": "${github.token}" }, "githubScopes": ["repo"] },
             "notes": { "type": "http", "url": "http://127.0.0.1:8000/mcp", "headers": { "X-User": "${user.id}" } },
@@ -86,7 +86,7 @@ fn every_member_is_read() {
     assert_eq!(files.start, Duration::from_secs(120));
     let files = program(files);
     assert!(files.path.is_absolute() && files.path.ends_with("sh"));
-    assert_eq!((files.args[2].as_str(), files.cwd.as_deref()), ("cost: ${X}", Some("/srv".as_ref())));
+    assert_eq!((files.args[2].as_str(), files.cwd.as_deref()), ("cost: ${X}", Some("/usr".as_ref())));
     let user = ChildUser::parse("54321").unwrap();
     assert_eq!((files.home, files.user.as_ref()), (Home::Shared, Some(&user)));
     let token = || Some(Secret::new("gho_x".to_owned()));
@@ -210,7 +210,11 @@ fn each_kind_has_its_own_members() {
 fn invalid_values_are_refused_with_the_expected_form() {
     check(r#"{"command":"sh","isolation":"person"}"#, &["\"grant\", \"user\", \"session\" or \"shared\""]);
     check(r#"{"command":"sh","home":"mine"}"#, &["\"person\" or \"shared\""]);
-    check(r#"{"command":"sh","cwd":"srv"}"#, &["absolute"]);
+    check(r#"{"command":"sh","cwd":"/"}"#, &[]);
+    for cwd in ["srv", ".", "/nonexistent/srv", "/etc/passwd", "/etc/passwd/srv"] {
+        let expected = "cwd: write the absolute path of a directory that exists";
+        check(&format!(r#"{{"command":"sh","cwd":"{cwd}"}}"#), &[expected]);
+    }
     check(r#"{"command":"sh","user":"no-such-user"}"#, &["user: there is no user"]);
     check(r#"{"command":"sh","disabled":"yes"}"#, &["true or false"]);
     check(r#"{"command":"sh","title":7}"#, &["title: write a text"]);
