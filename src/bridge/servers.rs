@@ -201,11 +201,11 @@ impl EntryReader<'_> {
             self.mistake("url", format!("write {URL}"));
         }
         let url = self.text("url", URL);
-        let url = url.and_then(|url| self.keep("url", UpstreamUrl::parse(&url)))?;
+        let url = url.and_then(|url| self.keep("url", UpstreamUrl::parse(&url)));
         let headers = self.values("headers", |reader, name, value| {
-            url.header(name, value, &reader.setup.options.variables)
+            url.as_ref().map(|url| url.header(name, value, &reader.setup.options.variables)).transpose()
         });
-        Some(Location::Upstream { url, headers })
+        Some(Location::Upstream { url: url?, headers: headers.into_iter().flatten().collect() })
     }
 
     /// A member that maps names to values with placeholders.

@@ -197,6 +197,11 @@ fn each_kind_has_its_own_members() {
     check("{}", &["command: write the program"]);
     check(r#"{"command":""}"#, &["command: there is no program"]);
     check(r#"{"type":"http","url":"ftp://h/"}"#, &["url: write the URL of an MCP server"]);
+    check(r#"{"url":"127.0.0.1:3450/mcp","headers":{"A":"1"}}"#, &["url: write the URL of an MCP server"]);
+    check(
+        r#"{"type":"http","headers":{"A":"1"},"colour":1}"#,
+        &["url: write", "type, url, headers, isolation"],
+    );
     check(r#"{"type":"http","url":"http://u:p@h/"}"#, &["into a header"]);
     check(r#"{"type":"http","url":"http://h/","headers":{"Host":"x"}}"#, &["headers.Host: host is set by"]);
     check(r#"{"type":"http","url":"http://h/","headers":{"a b":"x"}}"#, &["headers.a b: it is no name"]);
