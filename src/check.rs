@@ -21,6 +21,8 @@ pub struct Report {
     warnings: String,
     /// The reasons why the server would not start.
     faults: Vec<String>,
+    /// The servers behind this one that could not be used in their trial, each with the reason.
+    failed: Vec<String>,
 }
 
 /// Runs the checks of a start and reports the configuration.
@@ -50,9 +52,9 @@ pub fn check(config: &Config, tools: MakeBackend<'_>) -> Report {
 }
 
 impl Report {
-    /// Whether a server would start.
+    /// Whether a server would start, and no trial has failed.
     pub fn is_good(&self) -> bool {
-        self.faults.is_empty()
+        self.faults.is_empty() && self.failed.is_empty()
     }
 
     fn say(&mut self, topic: &str, text: impl fmt::Display) {
@@ -296,7 +298,7 @@ impl Report {
                 for (name, outcome) in trials {
                     match outcome {
                         Ok(offer) => self.say(&format!("{name} offers"), offer),
-                        Err(why) => self.faults.push(format!("{name} cannot be used: {why}")),
+                        Err(why) => self.failed.push(format!("{name} cannot be used: {why}")),
                     }
                 }
             }
@@ -382,6 +384,9 @@ impl fmt::Display for Report {
         write!(f, "{}{}", self.facts, self.warnings)?;
         for fault in &self.faults {
             writeln!(f, "\nit would not start: {}", visible(fault))?;
+        }
+        for failure in &self.failed {
+            writeln!(f, "\nit would start, but {}", visible(failure))?; // faults prevent a trial
         }
         Ok(())
     }

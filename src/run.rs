@@ -134,7 +134,7 @@ fn check(config: &Config, tools: MakeBackend<'_>) -> Result<(), StartupError> {
     if report.is_good() {
         return Ok(());
     }
-    Err(StartupError::new("a server would not start with this configuration"))
+    Err(StartupError::new("this configuration has faults, which the report names"))
 }
 
 fn serve(mut config: Config, tools: MakeBackend<'_>) -> Result<ExitCode, Vec<StartupError>> {

@@ -269,13 +269,17 @@ fn settings_without_effect_and_missing_features_are_warnings() {
 
 /// The report about `PLAIN` with these arguments.
 fn of(args: &[&str]) -> String {
+    report_of(args).to_string()
+}
+
+fn report_of(args: &[&str]) -> Report {
     let env = PLAIN.iter().chain(&[("MCP_STATE_DIR", "/nonexistent/state"), ("PATH", "/usr/bin:/bin")]);
     let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let args = ["check"].iter().chain(args).map(|arg| (*arg).to_owned());
     let Ok(Invocation::Check(config)) = Config::from(Program::new("test", "1").unwrap(), args, &env) else {
         panic!("{env:?}")
     };
-    check(&config, tools()).to_string()
+    check(&config, tools())
 }
 
 /// A4: `check` reports the permissions per server and rule, and the view of one person.

@@ -29,7 +29,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
         "ring 4, shell",
         &[
             ("config", 1377),
-            ("check", 482),
+            ("check", 486),
             ("serve", 781),
             ("run", 250),
             ("main", 3),

@@ -74,3 +74,16 @@ fn every_server_of_a_file_is_reported() {
     }
     std::fs::remove_file(&file).unwrap();
 }
+
+/// A server that fails its trial does not prevent a start.
+#[test]
+fn a_failed_trial_is_no_failed_start() {
+    let test = TestDirectory::new();
+    let state = test.path().join("state");
+    let upstream = ["--state-dir", state.to_str().unwrap(), "--upstream", "http://127.0.0.1:1/mcp"];
+    assert!(report_of(&upstream).is_good());
+    let report = report_of(&[&["--start"], &upstream[..]].concat());
+    let text = report.to_string();
+    assert!(text.contains("\nit would start, but 127.0.0.1:1 cannot be used: "), "{text}");
+    assert!(!report.is_good() && !text.contains("would not start"), "{text}");
+}
