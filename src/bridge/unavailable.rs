@@ -11,7 +11,7 @@ pub(super) enum Unavailable {
     NotStarted(String),
     /// It did not answer `initialize` within this time (seconds).
     Slow(u64),
-    /// It ended before it answered `initialize`: the cause.
+    /// It ended before it answered `initialize`, or could not be started by its guardian: the cause.
     Died(String),
     /// Its answer to `initialize` is invalid.
     Unreadable,
@@ -39,7 +39,7 @@ impl fmt::Display for Unavailable {
                 f,
                 "it did not answer initialize within {seconds} s; \"startSeconds\" in a servers file allows more"
             ),
-            Unavailable::Died(how) => write!(f, "{how} before it answered initialize"),
+            Unavailable::Died(how) => write!(f, "it did not answer initialize: {how}"),
             Unavailable::Unreadable => f.write_str("its answer to initialize cannot be read"),
             Unavailable::Version(version) => {
                 write!(f, "it speaks version {version:?} of the protocol, which is not spoken here")

@@ -402,7 +402,7 @@ fn a_peer_that_does_not_start_is_said_in_words() {
     let error = rig.send(modern("server/discover", json!({}))).json()["error"]["message"].clone();
     assert_eq!(
         error,
-        "The server \"test\" is not available: it was killed by signal 9 before it answered initialize"
+        "The server \"test\" is not available: it did not answer initialize: it was killed by signal 9"
     );
     waiting.join().unwrap();
 }

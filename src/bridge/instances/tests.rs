@@ -230,7 +230,7 @@ fn failures_in_a_row_make_the_next_start_wait() {
         if let Unavailable::Failing(seconds) = error {
             break seconds;
         }
-        assert_eq!(error.to_string(), "it ended with exit status 1 before it answered initialize");
+        assert_eq!(error.to_string(), "it did not answer initialize: it ended with exit status 1");
         failures += 1;
         assert!(failures < 8);
     };
