@@ -45,7 +45,7 @@ impl Noise {
 /// A program's standard error: a limited number of lines per second is logged, the last lines are kept.
 pub(super) struct Errors {
     throttle: Throttle,
-    last: VecDeque<String>,
+    pub(super) last: VecDeque<String>,
     /// The lines of the variables' values, each with the name that replaces it. The longest is first: it may begin with another.
     hidden: Vec<(String, Secret<String>)>,
 }
@@ -85,10 +85,6 @@ impl Errors {
             fields.extend(process.map(log::Field::Process));
             log::info("program.stderr", &fields);
         }
-    }
-
-    pub(super) fn last(&self) -> Vec<String> {
-        self.last.iter().cloned().collect()
     }
 }
 

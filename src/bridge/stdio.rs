@@ -409,17 +409,21 @@ impl ProgramThread {
         let _ = read_lines(&mut self.stderr, &mut self.buffer, take); // its lines are truncated, never refused
     }
 
+    /// Whether it has ended because it was asked to, perhaps before this thread knew of that.
+    fn is_expected_end(&self) -> bool {
+        self.is_asked() && self.fault.is_none()
+    }
+
     /// The log line about the end: information for expected ends, with the program's last error lines for others.
     fn log_end(&self, ending: &str) {
-        let last = self.errors.last();
         let mut fields = vec![log::Field::Server(&self.server)];
         fields.extend(self.process.map(log::Field::Process));
         fields.push(log::Field::Error(ending));
-        if matches!(self.stage, EndStage::Running | EndStage::Mute) || self.fault.is_some() {
-            fields.extend(last.iter().map(|line| log::Field::Line(line)));
-            log::warn("program.died", &fields);
-        } else {
+        if self.is_expected_end() {
             log::info("program.ended", &fields);
+        } else {
+            fields.extend(self.errors.last.iter().map(|line| log::Field::Line(line)));
+            log::warn("program.died", &fields);
         }
     }
 }

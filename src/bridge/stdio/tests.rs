@@ -232,6 +232,39 @@ fn a_program_that_cannot_be_started_says_why() {
     );
 }
 
+/// A program that is asked to end may be gone before its thread has taken the first step of that.
+#[test]
+fn a_quick_end_on_request_is_no_failure() {
+    let Child { stdin, stdout, stderr, guardian, .. } = Program::launch("exec cat");
+    let (woken, wake) = io::pipe().unwrap();
+    let state = InputState { stdin: Some(Arc::new(stdin)), waiting: VecDeque::new(), is_over: false };
+    let mut program = ProgramThread {
+        server: Arc::from("test"),
+        process: None,
+        input: Arc::new(ProgramInput { state: Mutex::new(state), wake }),
+        stdout: Some((stdout, Lines::new(READ_BYTES))),
+        stderr: Some((stderr, Lines::new(READ_BYTES))),
+        guardian,
+        woken,
+        receiver: Arc::new(Recorder { told: unbounded().0, time: None, deadline: OnceLock::new() }),
+        noise: Noise::new(),
+        errors: Errors::new(&[]),
+        stage: EndStage::Running,
+        due: clock::instant(),
+        stalls: clock::instant() + PATIENCE,
+        fault: None,
+        buffer: vec![0; READ_BYTES],
+    };
+    while program.process.is_none() {
+        assert_eq!(program.step(), None);
+    }
+    assert!(!program.is_expected_end(), "of itself");
+    program.input.state.lock().end();
+    sys::are_ready(&[(program.guardian.as_fd(), libc::POLLIN)], 30_000);
+    assert_eq!(program.step().as_deref(), Some("it ended with exit status 0"));
+    assert!(matches!(program.stage, EndStage::Running) && program.is_expected_end());
+}
+
 /// A panic while a message is handled ends its program, so that nobody waits for its answers.
 #[test]
 fn a_panic_in_the_receiver_ends_the_program() {
