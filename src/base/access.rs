@@ -267,7 +267,7 @@ impl AccessRules {
                 Err(error) => {
                     let error = error.to_string();
                     let why = error.rsplit_once(" at line ").map_or(&*error, |(why, _)| why);
-                    let why = why.replace("expected a sequence", "expected a list: [\"…\"]"); // serde's term
+                    let why = why.replace("expected a sequence", "expected a list: [\"...\"]"); // serde's term
                     mistakes.push(format!("rule {number}: {why}"));
                 }
             }

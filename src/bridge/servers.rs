@@ -52,7 +52,7 @@ pub(super) fn read(file: &Path, setup: BridgeSetup<'_>) -> Result<Vec<ServerEntr
         )));
     }
     let Some(Value::Object(servers)) = document.get("mcpServers") else {
-        mistakes.push(whole(&"write { \"mcpServers\": { \"NAME\": { \"command\": \"…\" } } }"));
+        mistakes.push(whole(&"write { \"mcpServers\": { \"NAME\": { \"command\": \"...\" } } }"));
         return Err(mistakes);
     };
     let mut entries = Vec::new();
@@ -60,7 +60,7 @@ pub(super) fn read(file: &Path, setup: BridgeSetup<'_>) -> Result<Vec<ServerEntr
         let subject = format!("{file}: server {name:?}");
         mistakes.extend(mistake_in_name(name, setup).map(|why| StartupError::unusable(&subject, why)));
         let Some(members) = value.as_object() else {
-            mistakes.push(StartupError::unusable(subject, "write { \"command\": \"…\" }"));
+            mistakes.push(StartupError::unusable(subject, "write { \"command\": \"...\" }"));
             continue;
         };
         let reader = EntryReader { subject, members, known: Vec::new(), setup, mistakes: &mut mistakes };
@@ -180,7 +180,7 @@ impl EntryReader<'_> {
         }
         let command = self.text("command", COMMAND);
         let path = command.and_then(|command| self.keep("command", self.setup.find_program(&command)));
-        let args: Option<Vec<String>> = self.read("args", "a list of texts: [\"…\", \"…\"]");
+        let args: Option<Vec<String>> = self.read("args", "a list of texts: [\"...\", \"...\"]");
         let args = args.unwrap_or_default();
         let cwd = self.text("cwd", "an absolute path").map(PathBuf::from);
         if cwd.as_ref().is_some_and(|cwd| !launch::may_be_directory(cwd)) {

@@ -119,7 +119,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 /// The value of `${env.NAME}`.
 fn variable<'a>(name: &str, environment: &'a Variables) -> Result<&'a str, String> {
     if name.starts_with("input:") {
-        let why = "${input:…} asks the user of an editor, which a server has not; set a variable and write ${env.NAME}";
+        let why = "${input:...} asks the user of an editor, which a server has not; set a variable and write ${env.NAME}";
         return Err(why.to_owned());
     }
     let is_variable =

@@ -98,7 +98,7 @@ fn names(result: &Members, list: &str, member: &str) -> Result<Vec<String>, Stri
         let hint = ListEntry::read(entry).is_some_and(|entry| entry.is_read_only());
         name + if hint { " (readOnlyHint)" } else { "" } // access rules may depend on it
     };
-    let more = result.get("nextCursor").map(|_| "…".to_owned());
+    let more = result.get("nextCursor").map(|_| "...".to_owned());
     Ok(entries.iter().map(|entry| name(entry)).chain(more).collect())
 }
 

@@ -40,7 +40,7 @@ impl UpstreamUrl {
             return Err("placeholders are for the values of headers");
         }
         if uri.authority.is_some_and(|authority| authority.contains('@')) {
-            return Err("write credentials into a header, as 'Authorization: …', not into the URL");
+            return Err("write credentials into a header, as 'Authorization: ...', not into the URL");
         }
         let has_host = uri.host().is_some_and(|host| !host.is_empty());
         let is_plain = !text.contains('#') && text.parse::<ureq::http::Uri>().is_ok();

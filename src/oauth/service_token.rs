@@ -94,7 +94,7 @@ impl AuthorizationServer {
             let why = match resource.refusal(grant.who()) {
                 None => continue,
                 Some(BearerError::NeedsUser) => format!(
-                    "{server} needs to know which person calls (${{user.…}} or ${{github.token}} in its env or headers), and a service token \
+                    "{server} needs to know which person calls (${{user.*}} or ${{github.token}} in its env or headers), and a service token \
                      is no person: add it to the servers file once more, under another name and without these, and make the token for that name"
                 ),
                 Some(_) => format!(
