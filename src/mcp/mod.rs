@@ -27,6 +27,7 @@
 //!     ToolServer::builder("archive", "1.0.0")
 //!         .with("title", "The Archive")
 //!         .instructions("Look a record up before you delete it.")
+//!         .scope("archive:write", "Delete records") // for the consent page
 //!         .tool(look_up())
 //!         .tool(delete())
 //!         .tool(rebuild())

@@ -125,15 +125,20 @@ fn server_row(server: &ServerSummary) -> [String; 7] {
 
 fn token_row(token: &GrantSummary) -> [String; 6] {
     let addresses: Vec<String> = token.addresses.iter().map(ToString::to_string).collect();
-    let is_unused = token.last_used == token.created;
     [
         token.login.trim_start_matches("token:").to_owned(),
         token.created.clone(),
         token.ends.clone(),
-        if is_unused { "-".to_owned() } else { token.last_used.clone() },
+        last_use(token),
         if addresses.is_empty() { "any".to_owned() } else { addresses.join(",") },
         token.resource.clone(),
     ]
+}
+
+/// A service token that was never used has the time when it was made there.
+fn last_use(grant: &GrantSummary) -> String {
+    let is_unused = matches!(grant.subject, Subject::Token(_)) && grant.last_used == grant.created;
+    if is_unused { "-".to_owned() } else { grant.last_used.clone() }
 }
 
 /// The token on a line of its own, for scripts; then a configuration with it.
@@ -159,7 +164,7 @@ fn grant_row(grant: &GrantSummary, server: String) -> [String; 8] {
         grant.client.fingerprint.as_str().to_owned(),
         grant.client.redirect.clone(),
         grant.created.clone(),
-        grant.last_used.clone(),
+        last_use(grant),
         name.to_owned() + &host,
         server,
     ]

@@ -34,7 +34,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("run", 250),
             ("main", 3),
             ("lib", 33),
-            ("operate", 299),
+            ("operate", 302),
             ("operator", 350),
             ("metrics", 134),
             ("sys", 132),

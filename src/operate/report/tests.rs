@@ -155,8 +155,12 @@ fn a_new_token_is_printed_with_a_clients_configuration() {
 #[test]
 fn service_tokens_are_a_table_of_their_own() {
     let addresses = ["10.0.0.0/8", "::1"].map(|text| Network::parse(text).unwrap()).to_vec();
-    let used = GrantSummary { addresses, ..summary("token:ci", "service token") };
+    let subject = Subject::Token(TokenName::parse("ci").unwrap());
+    let used = GrantSummary { addresses, subject, ..summary("token:ci", "service token") };
     let unused = GrantSummary { last_used: used.created.clone(), addresses: Vec::new(), ..used.clone() };
+    let grants = Outcome::Grants(vec![unused.clone()]);
+    let text = print(&Operation::ListGrants, &grants, Format::Human);
+    assert!(text.contains("2026-01-01T00:00:00Z  -          service token"), "as tokens list has it: {text}");
     let text = print(&Operation::ListTokens, &Outcome::Tokens(vec![used, unused]), Format::Human);
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["NAME", "MADE", "ENDS", "LAST", "USED", "ADDRESSES", "SERVERS"]);
