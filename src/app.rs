@@ -1,5 +1,5 @@
-//! The application: each request from a door, from its head to its answer. It uses no socket or disk, and reads a
-//! clock for the log alone.
+//! The application: each request from a door, from its head to its answer. It uses no socket, and no file but the audit log, without
+//! which calls may be refused. It reads a clock for the times and rates of log lines alone.
 //!
 //! The order of the checks (M1): Host, Origin, path and method, then the token or form that the route needs.
 

@@ -115,6 +115,16 @@ impl Route {
             let row = PATHS.iter().find(|(known, _)| known.strip_prefix(document) == Some(path));
             row.map(|(_, route)| *route)
         };
+        // Examples, with the base `/b` and a server `s`; the document of a metadata path is split off before:
+        //
+        //     path             below      route   name   served
+        //     /b/mcp           /mcp       Mcp     -      if the only server has no name
+        //     /b/s/mcp         /s/mcp     Mcp     s      if there is a server of that name
+        //     /b/account       /account   Account -      always: shared
+        //     /b/s/account     /s/account Account s      never
+        //     /b               (empty)    Home    -      always
+        //     /healthz         none       Health  -      always, and so below the base
+        //     /mcp             none       Mcp     -      never
         let below = path.strip_prefix(base).filter(|below| below.is_empty() || below.starts_with('/'));
         let (route, name) = match (find(below.unwrap_or(path)), below.and_then(split_name)) {
             (Some(route), _) => (Some(route), None),

@@ -28,6 +28,8 @@ impl Rate {
 
     /// The time at which the allowance is full again after one more unit at `now`, or the time to wait if it is used up.
     fn spend(self, whole_again: Duration, now: Duration) -> Result<Duration, TooMany> {
+        // What was spent earlier is renewed at `whole_again`, or is by now; this unit takes one step more. If the sum is further away
+        // than `per`, in which all units are renewed, more than all would be spent.
         let next = whole_again.max(now).saturating_add(self.step());
         let wait = next.saturating_sub(now.saturating_add(self.per));
         if wait.is_zero() { Ok(next) } else { Err(TooMany { retry_after: wait.as_secs().saturating_add(1) }) }

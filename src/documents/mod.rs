@@ -89,9 +89,11 @@ impl Documents {
         let is_remembered = self.cache.usable(url.as_str(), now()).is_some();
         let patience = if is_remembered { Duration::ZERO } else { limits::DOCUMENT_WAIT };
         let flight = self.flights.wait_for_turn(url.as_str(), sender, patience);
+        // Without a turn as well: the fetch that this look-up waited for may have succeeded, which is free.
         if let Some(document) = self.cache.fresh(url.as_str(), now()) {
             return Ok(document);
         }
+        // With a turn, the fetch below is charged; without one, the fetch that this look-up waited for: it has failed.
         let costs = match &flight {
             Ok(_) => !is_remembered,
             Err(error) => matches!(error, NotFound::ConcurrentFetch),

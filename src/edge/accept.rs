@@ -157,7 +157,7 @@ impl Acceptor {
         let settings = &self.door.settings;
         let (limit, hint) = if reason == Refusal::AddressBusy.word() {
             let hint =
-                "an eighth of MCP_MAX_CONNECTIONS is for one address; a proxy belongs into MCP_TRUSTED_PROXY";
+                "an eighth of MCP_MAX_CONNECTIONS is for one address; a proxy belongs in MCP_TRUSTED_PROXY";
             (settings.connections_per_address, hint)
         } else {
             (settings.connections, "MCP_MAX_CONNECTIONS allows more")

@@ -21,8 +21,8 @@ pub struct Ticket {
     pub limit: usize,
     /// The request's share of a bounded supply. Dropped when the request has been answered and `run` has returned.
     pub place: Box<dyn Send + Sync>,
-    /// Whether the request is handed to another process, which takes its time to answer: the thread of the connection hands it over,
-    /// for which a worker would have to be woken, and then sleeps.
+    /// Whether the request is forwarded to another process. The connection's own thread does that and then waits for the answer; to
+    /// wake a worker for it would only cost time.
     pub passes_on: bool,
     /// Answers the request with this body through the responder, before it returns or later from any thread, or returns the part
     /// that may block. Must not block itself, but for the one look-up in the table that checking a token can take.

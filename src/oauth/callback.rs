@@ -320,7 +320,7 @@ impl CallbackEndpoint {
 }
 
 /// M5: checks that a token that is handed over can do what the consent page has said, and no more. The operator may have changed the
-/// server since that was shown; and who asks for no scope at GitHub is given all that the person has ever allowed the app.
+/// server since that was shown; and for a login that asks for no scope, GitHub grants every scope that the person has ever allowed the app.
 fn check_handed_token(
     resource: &ProtectedResource,
     request: &AuthorizationRequest,

@@ -170,7 +170,7 @@ impl LiveGrants {
             let ended = deleted.iter().filter_map(|id| by_id.get(id));
             ended.for_each(|grant| log_ended(grant, reason));
         }
-        // S3: nor is an ending that is asked for again done before the first one is on the disk.
+        // S3: a repeated request finds no grant to delete any more, but is not done either before the first deletion is on the disk.
         if self.is_ready() { outcome } else { Err(Problem::EndedInMemory) }
     }
 

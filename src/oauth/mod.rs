@@ -10,7 +10,7 @@
 //! GET, POST /account  a person sees their grants, and ends them
 //! ```
 //!
-//! One file an endpoint; each decides on values and commits at its end. Nothing here knows MCP.
+//! Each endpoint has one file. It checks everything first and writes last. Nothing here knows MCP.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,8 +20,8 @@ impl Rules {
         self.allow.iter().any(|rule| matches!(rule, AllowRule::Group(_)))
     }
 
-    /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6). Whom the operator
-    /// has given a service token, `MCP_ALLOW` need not name.
+    /// Whether these rules admit user and client of a grant, as far as can be told without asking GitHub (T13, D6). Service tokens are
+    /// admitted without a rule in `MCP_ALLOW`: the operator has made them.
     pub(super) fn still_admit(&self, grant: &Grant) -> bool {
         let is_admitted = grant.subject.user().is_none() || self.has_groups() || self.names(grant.who());
         is_admitted && !self.denied.names_client_of(&grant.client)

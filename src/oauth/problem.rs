@@ -15,7 +15,7 @@ pub(super) enum Problem {
     UnknownClient,
     /// The operator does not want this client here.
     DeniedClient,
-    /// The `client_id` is a URL, and there was no usable document to be had.
+    /// The `client_id` is a URL, and no usable document was found.
     NoClientDocument,
     /// The redirect URI is missing, malformed or not registered.
     UnregisteredRedirect,
@@ -29,11 +29,11 @@ pub(super) enum Problem {
     OtherBrowser,
     /// GitHub's answer did not come from the GitHub we sent the person to.
     WrongIssuer,
-    /// GitHub's answer, or that there was none.
+    /// GitHub answered with an error, or not at all.
     GitHub(ProviderError),
     /// GitHub's token can do more than the person was told.
     WiderToken,
-    /// Too many logins from this address.
+    /// Too many logins from this address or in total.
     TooMany(TooMany),
     /// The table could not be written.
     LoginNotStored,
@@ -156,7 +156,7 @@ impl Problem {
                  githubScopes.",
             ),
             Problem::TooMany(_) => explain(429, "too_many").says(
-                "Too many logins from your network",
+                "Too many logins from your network or in total",
                 "Wait ten minutes, then start the login again from your MCP client.",
             ),
             Problem::LoginNotStored => explain(503, "storage").says(

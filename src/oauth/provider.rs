@@ -131,8 +131,8 @@ impl ProviderError {
         }
     }
 
-    /// Whether a login that fails with it is charged to its sender. Not if the fault is ours or the network's; senders can cause all
-    /// other errors on purpose, by the account or code that they use.
+    /// Whether a login that fails with this error is charged to its sender. Errors of our own or of the network are not charged;
+    /// senders can cause all others on purpose, by the account or code that they use.
     pub(super) fn is_charged(self) -> bool {
         !matches!(self, ProviderError::Misconfigured | ProviderError::Unreachable | ProviderError::Busy)
     }

@@ -30,8 +30,9 @@ pub(super) trait ShortLived: Serialize + DeserializeOwned {
     const PREFIX: &'static str;
 }
 
+/// A value of a login, with the server and the time for which it is good.
 #[derive(Serialize, Deserialize)]
-struct Issued<T> {
+struct LoginValue<T> {
     #[serde(rename = "v")]
     value: T,
     #[serde(rename = "i")]
@@ -40,7 +41,7 @@ struct Issued<T> {
     expires: Timestamp,
 }
 
-impl<T: ShortLived> Sealed for Issued<T> {
+impl<T: ShortLived> Sealed for LoginValue<T> {
     const PREFIX: &'static str = T::PREFIX;
     fn expires(&self) -> Option<Timestamp> {
         Some(self.expires)
@@ -60,13 +61,13 @@ impl Sealer {
 
     /// Seals a value of a login that opens here until `expires`.
     pub(super) fn seal_here<T: ShortLived>(&self, value: T, expires: Timestamp) -> String {
-        self.seal(&Issued { value, issuer: self.url.to_string(), expires })
+        self.seal(&LoginValue { value, issuer: self.url.to_string(), expires })
     }
 
     /// Opens a value that [`Sealer::seal_here`] sealed at this URL; `None` for anything else.
     pub(super) fn open_here<T: ShortLived>(&self, text: &str, now: Timestamp) -> Option<T> {
-        let issued = self.open::<Issued<T>>(text, now).ok()?;
-        (issued.issuer == self.url.to_string()).then_some(issued.value)
+        let opened = self.open::<LoginValue<T>>(text, now).ok()?;
+        (opened.issuer == self.url.to_string()).then_some(opened.value)
     }
 
     /// T18: whether the clock seems not to be set yet, as after the boot of a machine that keeps no time: what is issued now

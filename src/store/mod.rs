@@ -62,7 +62,7 @@ pub struct Grant {
     /// When they logged in.
     pub created: Timestamp,
     /// When tokens were last made. They may have been used for an hour after that: [`limits::ACCESS_TOKEN_LIFETIME`]. Of a service
-    /// token: its last use, as exactly as [`limits::service_token::USE`] says; when it was made if it was never used.
+    /// token: a use, less than [`limits::service_token::USE`] before the last; when it was made if it was never used.
     pub last_used: Timestamp,
     /// When the policy last admitted this user.
     pub admitted: Timestamp,

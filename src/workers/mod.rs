@@ -83,7 +83,8 @@ impl Pool {
     /// workers and clients.
     pub fn place_at_door(&self, ticket: &Ticket) -> Option<Served> {
         let place = Arc::clone(&self.served);
-        let is_alone = Arc::strong_count(&place) == 2; // this clone and the pool's own
+        // This clone and the pool's own. Of two threads that ask at once, one or none is alone: if none, workers serve both requests.
+        let is_alone = Arc::strong_count(&place) == 2;
         let this = Some(thread::current().id());
         let last = std::mem::replace(&mut *self.last_door.lock(), this);
         (ticket.passes_on || (is_alone && last == this)).then_some(place)
@@ -148,7 +149,7 @@ impl Pool {
 
 impl Shared {
     /// Sleeps until it is woken because a job waits. Then checks every [`limits::QUEUE_TICK`] whether the queue moves, until it is empty.
-    /// So it wakes about once in a tick at most, however many jobs wait for a moment.
+    /// So it wakes once per tick at most, even if many jobs wait only briefly.
     fn supervise(self: Arc<Shared>, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
             let mut taken_before = self.taken.load(Ordering::Relaxed);
