@@ -339,8 +339,8 @@ fn check_start_tries_each_server_once() {
     let (status, said) = check(&file);
     assert_eq!(status, Some(2), "{said}");
     for words in [
-        "none cannot be used: it ended with exit status 1",
-        "loud cannot be used: initialize failed: \\u{1b}[2J",
+        "it would start, but none cannot be used: it did not answer initialize: it ended with exit status 1",
+        "it would start, but loud cannot be used: initialize failed: \\u{1b}[2J",
         "protocol 2025-11-25",
         "tools: echo (readOnlyHint), environment",
         "1 prompt: hello",
