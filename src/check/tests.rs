@@ -12,6 +12,7 @@ use crate::demo;
 use crate::serve::Server;
 use crate::store::{RedbGrants, StateDirectory, fake::TestDirectory, key_file};
 
+mod bridge;
 mod certificate;
 #[cfg(feature = "valkey")]
 mod store;
