@@ -32,16 +32,6 @@ pub fn check(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
     deserializer.end()
 }
 
-/// Checks a text that must be an object. Deserialization that serde derives for a struct would also accept an array, by the order of
-/// the fields, which no other parser does.
-///
-/// # Errors
-/// As [`check`].
-pub fn check_object(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
-    check(text, rules)?;
-    if text.trim_start().starts_with('{') { Ok(()) } else { Err(de::Error::custom("not an object")) }
-}
-
 /// Reads a text as a type, structs from objects only, at every depth. Deserialization that serde derives for a struct would also accept
 /// an array, by the order of the fields, which no other parser does.
 ///

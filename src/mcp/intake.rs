@@ -192,7 +192,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Message, Refusal> {
     if text.trim_start().starts_with('[') {
         return Err(refusal(text, Error::new(Error::INVALID_REQUEST, "Batches are not supported")));
     }
-    let envelope = json::check_object(text, RULES).and_then(|()| serde_json::from_str::<Envelope<'_>>(text));
+    let envelope = json::check(text, RULES).and_then(|()| json::read::<Envelope<'_>>(text));
     let envelope = envelope.map_err(|error| {
         let reason = explain("", text, &error);
         let is_in_params = reason.starts_with("params");

@@ -129,6 +129,7 @@ const KINDS: [(i64, &str, u16); 11] = [
 
 /// The members of an incoming message. A null counts as an absent member, but for those that are read with [`even_null`].
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(crate) struct Envelope<'a> {
     #[serde(borrow)]
     pub(crate) jsonrpc: Cow<'a, str>,

@@ -48,8 +48,7 @@ impl MetadataError {
 pub(super) fn read<T: DeserializeOwned>(body: &[u8], is_forbidden: fn(&str) -> bool) -> Option<T> {
     let text = std::str::from_utf8(body).ok()?;
     let rules = json::Rules { depth: limits::METADATA_DEPTH, values: limits::METADATA_VALUES, is_forbidden };
-    json::check_object(text, rules).ok()?;
-    serde_json::from_str(text).ok()
+    json::check(text, rules).and_then(|()| json::read(text)).ok()
 }
 
 impl ClientMetadata {

@@ -16,13 +16,6 @@ fn depth_and_values_are_counted_to_the_limit() {
     assert_fine("[1,2,3,4,5,6]", false);
 }
 
-#[test]
-fn only_an_object_passes_as_an_object() {
-    assert!(check_object(" {\"a\":1}", RULES).is_ok());
-    assert!(check_object("[1]", RULES).is_err());
-    assert!(check_object("\"{\"", RULES).is_err());
-}
-
 #[derive(Debug, Deserialize)]
 #[allow(dead_code)] // compared by their Debug
 struct Outer<'a> {

@@ -74,6 +74,9 @@ fn a_body_that_is_not_one_json_rpc_message_is_refused() {
     ] {
         check(body, Err(Error::PARSE));
     }
+    let Err(refusal) = parse(b"7") else { panic!("7 is a message") };
+    let text = "Not a JSON-RPC 2.0 message: invalid type: integer `7`, expected an object";
+    assert_eq!(refusal.error.message, text);
 }
 
 /// M10: Go's CVE-2026-27896 and similar faults: members that another parser would read.
