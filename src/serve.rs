@@ -20,7 +20,7 @@ use crate::app::{App, AppParts, McpServer};
 use crate::audit;
 use crate::base::{
     CancelToken, Capacity, Clock, OsRandom, Random, ServerAccess, StartupError, SystemClock, clock, limits,
-    log,
+    log, outlive,
 };
 use crate::bridge::Bridges;
 use crate::config::{Config, StateFiles, Warning};
@@ -190,7 +190,8 @@ impl Server {
         let has_socket = socket.is_some();
         let metrics = config.metrics_listen.map(|address| doors::open_metrics(address, numbers, &pool));
         let operators = socket.into_iter().chain(metrics.transpose()?).collect();
-        let sweeper = Sweeper::start(Arc::clone(&app), tls.clone()).map_err(no_threads)?;
+        let swept = Arc::clone(&app);
+        let sweeper = Sweeper::start(move || swept.sweep(), tls.clone()).map_err(no_threads)?;
         let (socket, url) = (files.socket.display().to_string(), public_url.to_string());
         let mut fields = vec![log::Field::Url(&url), log::Field::Version(config.program.version)];
         fields.extend(has_socket.then_some(log::Field::Path(&socket)));
@@ -340,7 +341,7 @@ struct Sweeper {
 }
 
 impl Sweeper {
-    fn start(app: Arc<App>, tls: Option<Arc<Tls>>) -> io::Result<Sweeper> {
+    fn start(sweep: impl Fn() + Send + 'static, tls: Option<Arc<Tls>>) -> io::Result<Sweeper> {
         let stop = CancelToken::new();
         let stopped = stop.clone();
         let (ending, ended) = channel();
@@ -349,7 +350,7 @@ impl Sweeper {
             let _ending: Sender<()> = ending;
             let mut sweeps: u64 = 0;
             while !stopped.wait(limits::SWEEP) {
-                app.sweep();
+                outlive(&sweep);
                 sweeps = sweeps.wrapping_add(1);
                 if sweeps.is_multiple_of(limits::SWEEPS_A_TRIM) {
                     sys::trim_heap();
@@ -357,7 +358,7 @@ impl Sweeper {
                 tls.iter().for_each(|tls| tls.reload_if_changed());
             }
             // S3: revocations that a full disk did not take are written before the end, if it takes them now.
-            app.sweep();
+            sweep();
         })?;
         Ok(Sweeper { stop, ended })
     }

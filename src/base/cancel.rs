@@ -51,7 +51,9 @@ impl CancelToken {
             std::mem::take(&mut state.actions)
         };
         self.0.changed.notify_all();
-        actions.into_iter().for_each(run);
+        for action in actions {
+            outlive(action);
+        }
     }
 
     /// Runs `action` when the token is tripped, on the thread that trips it; at once if it is tripped already. It must not block.
@@ -67,7 +69,7 @@ impl CancelToken {
                 return state.actions.push(action);
             }
         }
-        run(action);
+        outlive(action);
     }
 
     /// The work is over: tripping the token runs nothing from now on. Returns the actions that have not run.
@@ -89,9 +91,10 @@ impl CancelToken {
     }
 }
 
-/// Runs an action. A panic in it is logged by the panic hook, and must not keep the thread that trips the token from its other work.
-fn run(action: Action) {
-    let _ = catch_unwind(AssertUnwindSafe(action));
+/// Runs an action of somebody else's code, such as a backend's. A panic in it is logged by the panic hook, and must not keep the
+/// thread from its other work. Returns `None` then.
+pub fn outlive<R>(action: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(action)).ok()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use self::access::{
     AccessRule, AccessRules, AllowRule, Glob, ServerAccess, Standing, Who, checked_login,
 };
 pub use self::bounded::BoundedMap;
-pub use self::cancel::CancelToken;
+pub use self::cancel::{CancelToken, outlive};
 pub use self::capacity::Capacity;
 #[cfg(test)]
 pub(crate) use self::clock::ManualClock;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::session::Kind;
 use super::table::{Owner, Row};
 use super::{Core, Mcp};
-use crate::base::GrantId;
+use crate::base::{GrantId, outlive};
 
 impl Mcp {
     /// Ends the state of a grant at once: its sessions, streams, calls and tasks. A service token may lose one server alone, named by its
@@ -16,7 +16,7 @@ impl Mcp {
         let is_there = |owner: &Owner| server.is_none_or(|server| *owner.server == *server);
         let is_meant = |owner: &Owner| owner.grant == grant && is_there(owner);
         self.0.calls.end_where(is_meant);
-        self.0.settings.backend.end_grant(grant);
+        outlive(|| self.0.settings.backend.end_grant(grant));
         self.0.tasks.end_where(|task| is_meant(task.owner()));
         self.0.subscribers.sessions.end_where(|session| is_meant(session.owner()));
         self.0.subscribers.end_where(is_meant);
@@ -38,7 +38,7 @@ impl Mcp {
         let here = owners.filter(|owner| owner.server == settings.resource);
         let mut grants: BTreeSet<GrantId> = here.map(|owner| owner.grant).collect();
         grants.extend(calls.grants_at(&settings.resource));
-        grants.extend(settings.backend.grants());
+        grants.extend(outlive(|| settings.backend.grants()).unwrap_or_default());
         grants
     }
 

@@ -16,6 +16,20 @@ fn a_hanging_sweep_does_not_delay_the_shutdown() {
     assert!(stop.is_tripped());
 }
 
+/// After a panic, grants still expire and revoked streams end.
+#[test]
+fn a_panic_does_not_end_the_sweeps() {
+    let (sweeps, swept) = channel();
+    let sweep = move || {
+        sweeps.send(()).unwrap();
+        panic!("in a backend");
+    };
+    let sweeper = Sweeper::start(sweep, None).unwrap();
+    swept.recv().unwrap();
+    sweeper.stop(Duration::from_secs(10));
+    assert_eq!(swept.try_iter().count(), 1, "the last sweep");
+}
+
 /// A tool server, and the patience of each call of its `stop`.
 struct Stopped(ToolServer, Sender<Duration>);
 

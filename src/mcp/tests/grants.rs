@@ -134,6 +134,43 @@ fn a_lost_call_is_an_internal_error() {
     assert_eq!((modern.status, modern.error_code()), (200, -32603));
 }
 
+/// T17: its panics do not keep the server's own sessions and streams of an ended grant.
+#[test]
+fn a_backend_that_panics_at_the_end_of_a_grant_keeps_nothing_alive() {
+    struct Panics(ToolServer);
+    impl Backend for Panics {
+        fn consent(&self) -> &Consent {
+            self.0.consent()
+        }
+
+        fn description(&self, caller: &Principal) -> Result<Arc<Description>, Error> {
+            self.0.description(caller)
+        }
+
+        fn call(&self, context: Context) {
+            self.0.call(context);
+        }
+
+        fn tool_rules(&self, caller: &Principal, tool: &str) -> Option<Arc<ToolRules>> {
+            self.0.tool_rules(caller, tool)
+        }
+
+        fn grants(&self) -> Vec<crate::base::GrantId> {
+            panic!("no grants");
+        }
+
+        fn end_grant(&self, _: crate::base::GrantId) {
+            panic!("no end");
+        }
+    }
+    let endpoint = endpoint(Panics(ToolServer::builder("n", "1").build().unwrap()));
+    let session = endpoint.session();
+    let stream = endpoint.send(in_session(get(), &session)).events();
+    assert_eq!(endpoint.mcp.grants(), [principal(1).grant].into());
+    endpoint.mcp.end_grant(principal(1).grant, None);
+    assert_eq!((stream.next(), endpoint.mcp.counts().sessions), (None, 0));
+}
+
 /// A tool may need scopes beyond that of all tokens: the challenge names all of them together.
 #[test]
 fn a_call_without_the_tools_scopes_is_answered_with_a_challenge() {
