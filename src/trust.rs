@@ -100,15 +100,16 @@ impl Trust {
     }
 }
 
-/// Advice on a server's certificate that no trusted root has signed.
-const UNTRUSTED: &str = "; MCP_CA_FILE can name its issuer's certificate, or its own if that has CA:FALSE";
-
-/// An error of a call as text, with advice.
+/// An error of a call as text. Of a certificate that no trusted root has signed, with advice, short enough to be kept in an error of MCP.
 pub(crate) fn describe(error: &ureq::Error) -> String {
     let text = error.to_string();
-    let text = text.strip_prefix("io: ").unwrap_or(&text);
-    let is_untrusted = ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|name| text.contains(name));
-    format!("{text}{}", if is_untrusted { UNTRUSTED } else { "" })
+    if text.contains("UnknownIssuer") {
+        return "its certificate's issuer is unknown: MCP_CA_FILE can name it".to_owned();
+    }
+    if text.contains("CaUsedAsEndEntity") {
+        return "its certificate is for a CA: make one with CA:FALSE".to_owned();
+    }
+    text.strip_prefix("io: ").unwrap_or(&text).to_owned()
 }
 
 /// Requests a URL and returns the status of the answer, or the reason for its absence. For probes of our own server.

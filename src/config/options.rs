@@ -238,7 +238,7 @@ pub(super) const OPTIONS: &[ConfigOption] = &[
     option("MCP_STORE_PASSWORD_FILE", One("FILE"), "none")
         .help("file with the password for that server")
         .sets(|config, value| set(&mut config.store.password_file, path(value))),
-    option("MCP_OAUTH_KEY_FILE", One("FILE"), "key in the state directory, made at the first start")
+    option("MCP_OAUTH_KEY_FILE", One("FILE"), "key in the state directory, made at the first start unless there is MCP_STORE")
         .help("file with the server's key, which has to exist: docs/storage.md")
         .sets(|config, value| set(&mut config.key_file, path(value))),
     option("MCP_OPERATOR_SOCKET", One("PATH"), "operator.sock in the state directory")

@@ -57,7 +57,7 @@ fn the_operators_roots_are_trusted_besides_the_built_in_ones() {
         assert!(refused.contains("certificate"), "{refused}");
     }
     let refused = get(&Trust::load(None).unwrap(), serve(greet), minute).unwrap_err();
-    assert!(refused.contains("UnknownIssuer; MCP_CA_FILE can name its issuer's certificate"), "{refused}");
+    assert_eq!(refused, "its certificate's issuer is unknown: MCP_CA_FILE can name it");
 }
 
 /// G7: a root that Mozilla trusts for some domains only would be trusted for all, so it is left out; every other one is used.
@@ -129,4 +129,14 @@ fn a_certificate_is_verified_as_by_a_client() {
     assert!(check(&own, "issued.pem", "other.example.com").contains("not valid for name"));
     assert!(check(&own, "expired.pem", "mcp.example.com").contains("expired"));
     assert!(own.verify(&[], "mcp.example.com").is_err());
+}
+
+/// The text of a failure that the bridge passes on is cut after some hundred characters.
+#[test]
+fn an_untrusted_certificate_is_told_in_few_words() {
+    let error = |text: &str| ureq::Error::Io(std::io::Error::other(text.to_owned()));
+    let check = |text: &str, expected: &str| assert_eq!(describe(&error(text)), expected);
+    let authority = "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))";
+    check(authority, "its certificate is for a CA: make one with CA:FALSE");
+    check("invalid peer certificate: Expired", "invalid peer certificate: Expired");
 }

@@ -20,7 +20,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("oauth", 4381),
             ("github", 590),
             ("documents", 421),
-            ("trust", 84),
+            ("trust", 87),
         ],
     ),
     ("the bridge", &[("bridge", 4690)]),

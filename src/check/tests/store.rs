@@ -32,7 +32,7 @@ fn a_start_with_a_store_makes_no_key() {
     let words = ["it would not start: MCP_OAUTH_KEY_FILE: name a file that exists"];
     check_words(&[("MCP_STORE", url.as_str())], false, &words);
     let state = [("MCP_STORE", url.as_str()), ("MCP_STATE_DIR", test.path().to_str().unwrap())];
-    let named = [&PLAIN[..], &state, &[("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())]].concat();
+    let named = [PLAIN, &state, &[("MCP_OAUTH_KEY_FILE", key.to_str().unwrap())]].concat();
     for config in [configured(&[PLAIN, &state].concat()), configured(&named)] {
         let errors = Server::start(&config, tools()).map(drop).unwrap_err();
         assert!(errors[0].to_string().starts_with("MCP_OAUTH_KEY_FILE: "), "{}", errors[0]);
