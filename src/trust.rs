@@ -71,6 +71,9 @@ impl Trust {
         let verifier = verifier.map_err(|error| error.to_string())?;
         let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
         let (certificate, others) = chain.split_first().ok_or("it is empty")?;
+        if self.0.iter().any(|root| root.der() == &**certificate) {
+            return Ok(()); // its own issuer, which other clients take; rustls insists on two certificates
+        }
         let now = UnixTime::since_unix_epoch(Duration::from_secs(clock::now().0));
         let verified = verifier.verify_server_cert(certificate, others, &name, &[], now);
         verified.map(drop).map_err(|error| error.to_string())

@@ -60,8 +60,7 @@ pub const METRICS_CONNECTIONS: usize = 16;
 /// The time for which a connection that writes an answer above [`SMALL_ANSWER_BYTES`] is not yet considered idle: a client that
 /// reads slowly is evicted later than a silent one. Smaller answers, which anybody gets, have no such time.
 pub const ANSWER_GRACE: Duration = Duration::from_secs(5);
-/// The listen backlog (connections); the kernel may lower it. The client of a connection beyond it retries after a second or more;
-/// this many are accepted in less.
+/// The listen backlog (connections); the kernel may lower it. Accepting as many takes less than the second after which clients retry.
 pub const BACKLOG: i32 = 4096;
 /// Refused connections that are kept until their clients have read the answer.
 pub const REFUSED_CONNECTIONS: usize = 64;
@@ -293,8 +292,10 @@ pub const GRANTS_PER_USER: usize = 100;
 pub const GITHUB_TOKENS_PER_USER: usize = 10;
 /// Endings of grants that are queued while the table cannot be read: per person, in total.
 pub const WAITING_ENDINGS: (usize, usize) = (16, 256);
+/// The client's `state` (bytes).
+pub const STATE_BYTES: usize = 4 * 1024;
 /// An authorization request as JSON (bytes). Sealed, it is in the URLs of the login at GitHub, which hold [`TARGET_BYTES`] at most.
-pub const AUTHORIZATION_BYTES: usize = 5 * 1024;
+pub const AUTHORIZATION_BYTES: usize = STATE_BYTES + 768;
 /// The `scope` parameter (bytes).
 pub const SCOPE_BYTES: usize = 1024;
 /// The `resource` parameter and a redirect URI (bytes).
@@ -402,8 +403,7 @@ pub const GITHUB_TOKEN_BYTES: usize = 1024;
 
 /// Keys in the key file: each costs a decryption attempt on every value that none of them sealed.
 pub const KEYS: usize = 8;
-/// Cached grants, about 1 KiB each: four times [`SESSIONS`], so that the grants of all active callers are cached; others are read
-/// from the table.
+/// Cached grants, about 1 KiB each: four times [`SESSIONS`], so that the grants of all active callers are cached.
 pub const CACHED_GRANTS: usize = 4096;
 /// The database's own cache of pages (bytes): the upper levels of the trees of some 100,000 grants.
 pub const DATABASE_CACHE_BYTES: usize = 2 * 1024 * 1024;

@@ -62,6 +62,10 @@ impl Unavailable {
     /// The text for clients about a server of this name.
     pub(super) fn as_error(&self, server: &str) -> Error {
         let code = if *self == Unavailable::TooMany { Error::BUSY } else { Error::INTERNAL };
-        Error::new(code, format!("The server {server:?} is not available: {self}"))
+        let mut why = self.to_string();
+        if matches!(self, Unavailable::NotStarted(_)) {
+            why = "it could not be started; this server's log says why".to_owned(); // the reason may name files
+        }
+        Error::new(code, format!("The server {server:?} is not available: {why}"))
     }
 }

@@ -164,6 +164,20 @@ fn changed_rules_hold_at_the_next_request() {
     assert_eq!(browser.refresh(&pair.refresh).status(), 400, "and end the grant at the next refresh");
 }
 
+/// While GitHub does not answer, a client gets no token that the new rules would refuse, and asks for none again and again.
+#[test]
+fn an_unknown_membership_is_not_bridged() {
+    let fixture = ruled(of_members());
+    fixture.provider.member_of(&["Acme"]);
+    let mut browser = Browser::new(&fixture);
+    let pair = browser.tokens();
+    fixture.provider.fail_members_with(ProviderError::Unreachable);
+    let pair = tokens(&browser.refresh(&pair.refresh));
+    rule(&fixture, json!([{ "allow": ["org:new"] }]));
+    assert_eq!(opens(&fixture, &pair.access, "look"), Err(BearerError::UnknownMembership));
+    assert_eq!(browser.refresh(&pair.refresh).status(), 503);
+}
+
 /// A4, C11: the account page lists the servers that the person may use.
 #[test]
 fn the_account_page_lists_what_the_person_may_use() {

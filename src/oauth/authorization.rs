@@ -101,7 +101,9 @@ impl AuthorizeError {
                 ("invalid_request", "code_challenge must be the 43 characters of an S256 challenge")
             }
             Self::ChallengeMethod => ("invalid_request", "code_challenge_method must be S256"),
-            Self::StateTooLong => ("invalid_request", "state and redirect_uri are too long together"),
+            Self::StateTooLong => {
+                ("invalid_request", "state may have at most 4096 bytes, less with a long redirect_uri")
+            }
             Self::Scope => ("invalid_scope", "scope must be at most 1024 bytes of scope names"),
             Self::Resource => ("invalid_target", "resource must be the URL of this MCP server"),
             Self::RequestObject => ("request_not_supported", "request objects are not supported"),

@@ -85,8 +85,10 @@ fn check(
     query: &Form,
     return_to: &ReturnTo,
 ) -> Result<AuthorizationRequest, AuthorizeError> {
+    let is_long = |state: &String| state.len() > limits::STATE_BYTES;
     let asks_for_none = |prompt: &str| prompt.split(' ').any(|word| word == "none");
     let refusals = [
+        (return_to.state.as_ref().is_some_and(is_long), AuthorizeError::StateTooLong),
         (query.contains("request"), AuthorizeError::RequestObject),
         (query.contains("request_uri"), AuthorizeError::RequestUri),
         (query.value("response_type") != Some("code"), AuthorizeError::ResponseType),

@@ -196,7 +196,12 @@ impl TokenEndpoint {
                 match self.still_admitted(asked, (&grant, &token.secret), place.as_ref()) {
                     Ok(Some((login, memberships))) => (login, memberships, now),
                     Ok(None) => return end(&mut place, "not_admitted"),
-                    Err(error) if error.is_outage() && now.since(grant.admitted) <= limits::POLICY_GRACE => {
+                    // A token that the current rules refuse would be of no use.
+                    Err(error)
+                        if error.is_outage()
+                            && now.since(grant.admitted) <= limits::POLICY_GRACE
+                            && resource.refusal(grant.who()).is_none() =>
+                    {
                         (grant.login.clone(), grant.memberships.clone(), grant.admitted)
                     }
                     Err(ProviderError::UsedUp) => return Err(TokenError::UsedUp),

@@ -145,8 +145,8 @@ impl Upstreams {
         serde_json::from_slice(&json).ok()
     }
 
-    /// Asks GitHub with the token of the grant whose lock is held. A refusal counts if the token is still the stored one: a server that
-    /// shares the table may have exchanged it meanwhile.
+    /// Asks GitHub with the token of the grant whose lock is held. A refusal of a token that expires counts if the token is still the
+    /// stored one: a server that shares the table may have exchanged it meanwhile.
     pub(super) fn ask<T>(
         &self,
         lock: &Held<GrantId>,
@@ -156,27 +156,36 @@ impl Upstreams {
         for _ in 0..limits::STORE_ATTEMPTS {
             // The request that held the lock before may have exchanged the token.
             let grant = self.grants.table.get(lock.key())?.ok_or(ProviderError::Refused)?;
-            let answer = self.current(&grant, secret).and_then(|token| question(&token));
-            let is_refusal = answer.as_ref().is_err_and(|error| error.is_refusal());
-            if !is_refusal || !self.grants.table.wait_for_upstream(&grant)? {
+            let record = self.open(&grant, secret).ok_or(ProviderError::Refused)?;
+            let expires = record.refresh.is_some();
+            let answer = self.current(grant.id, secret, record).and_then(|token| question(&token));
+            if !expires || !matches!(answer, Err(ProviderError::Refused)) {
+                return answer;
+            }
+            let exchanged = self.grants.table.wait_for_upstream(&grant).inspect_err(store::Error::log);
+            // The table's failure is no outage of GitHub, which has answered.
+            if !exchanged.map_err(|_| ProviderError::Busy)? {
                 return answer;
             }
         }
         Err(ProviderError::Busy)
     }
 
-    /// GitHub's token of a grant whose lock is held, exchanged first if it is about to expire.
-    fn current(&self, grant: &Grant, secret: &Secret<[u8; 32]>) -> Result<Secret<String>, ProviderError> {
-        let record = self.open(grant, secret).ok_or(ProviderError::Refused)?;
+    /// The token of a record, of a grant whose lock is held, exchanged first if it is about to expire.
+    fn current(
+        &self,
+        id: GrantId,
+        secret: &Secret<[u8; 32]>,
+        record: Record,
+    ) -> Result<Secret<String>, ProviderError> {
         if !record.is_stale(self.sealer.clock.now()) {
             return Ok(record.access);
         }
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
-        let next = KeptToken { token: next, is_for_tools: record.is_for_tools };
-        let sealed = self.seal(grant.id, secret, next);
+        let sealed = self.seal(id, secret, KeptToken { token: next, is_for_tools: record.is_for_tools });
         // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked.
-        self.keep(grant.id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
+        self.keep(id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
         Ok(access)
     }
 
@@ -230,7 +239,7 @@ impl UpstreamToken for CallersUpstream {
         }
         token.unwrap_or_else(|error| {
             log::warn("github.token_lost", &[log::Field::Reason(&error.to_string())]);
-            if error.is_refusal() {
+            if error == ProviderError::Refused {
                 self.end("github_token_refused");
             }
             None
@@ -240,8 +249,9 @@ impl UpstreamToken for CallersUpstream {
     /// Asks about the stored token, because the one that a tool was refused with may have been exchanged since; under the grant's lock,
     /// because during an exchange the stored token is dead.
     fn is_good(&self) -> bool {
-        let Upstreams { provider, .. } = &*self.upstreams;
-        if self.upstreams.access(&self.grant, &self.secret).is_none() {
+        let Upstreams { grants, provider, .. } = &*self.upstreams;
+        let Ok(Some(grant)) = grants.table.get(self.grant.id) else { return false };
+        if self.upstreams.access(&grant, &self.secret).is_none() {
             return false;
         }
         let asked = self

@@ -387,7 +387,6 @@ impl Grants for ValkeyGrants {
     fn wait_for_upstream(&self, grant: &Grant) -> Result<bool, Error> {
         let end = clock::instant() + limits::valkey::EXCHANGE;
         loop {
-            self.shared.state.lock().cache.forget(grant.id); // the message about the change may be on its way
             let current = self.get(grant.id)?;
             if current.as_ref().is_none_or(|current| current.upstream != grant.upstream) {
                 return Ok(current.is_some());

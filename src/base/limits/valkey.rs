@@ -15,7 +15,8 @@ pub const SILENCE: Duration = Duration::from_secs(1);
 pub const HEARD: Duration = Duration::from_secs(3);
 /// The pause after a failure, doubled after each further one: the first and the longest.
 pub const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// The time for which a refusal by GitHub is doubted: another server may have exchanged the token, and be about to write the new one.
-pub const EXCHANGE: Duration = Duration::from_secs(5);
+/// The time for which a refusal by GitHub is doubted: another server may have exchanged the token and wait for the answer, which takes
+/// [`super::GITHUB_CALL`] at most.
+pub const EXCHANGE: Duration = Duration::from_secs(11);
 /// The pause between two looks at the grant meanwhile.
 pub const EXCHANGE_LOOK: Duration = Duration::from_millis(200);

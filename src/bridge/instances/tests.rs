@@ -254,6 +254,8 @@ fn a_program_that_cannot_be_launched_says_why() {
     *fleet.launcher.fails.lock() = true;
     let why = fleet.refusal(&person(1, 1)).to_string();
     assert_eq!(why, "it could not be started: No such file or directory (os error 2)");
+    let to_client = Unavailable::NotStarted("/srv/homes: permission denied".to_owned()).as_error("a");
+    assert!(to_client.message.contains("could not be started") && !to_client.message.contains("/srv"));
     *fleet.launcher.fails.lock() = false;
     fleet.ready(&person(1, 1));
 }

@@ -214,6 +214,28 @@ fn asking_whether_a_token_is_good_waits_for_its_exchange() {
     assert_eq!((fixture.provider.refused(), fixture.grants.list().unwrap().len()), (0, 1));
 }
 
+/// A refusal that no exchange explains is not doubted: of a token that does not expire, and where none was kept. Nor does a refusal for
+/// another reason end the grant.
+#[test]
+fn only_a_refused_token_that_expires_is_waited_for() {
+    let table = Arc::new(MemoryGrants::shared());
+    let fixture = fake::fixture_over(table.clone());
+    let tokens = Browser::new(&fixture).tokens();
+    let caller = fixture.bearer(&tokens.access).unwrap();
+    fixture.provider.fail_with(ProviderError::Refused);
+    assert!(!caller.upstream.is_good());
+    assert_eq!((table.waits(), table.list().unwrap().len()), (0, 0));
+    fixture.provider.recover();
+    fixture.provider.expiring(Duration::from_secs(30));
+    let tokens = Browser::new(&fixture).tokens();
+    fixture.provider.fail_with(ProviderError::Blocked(crate::oauth::provider::Obstacle::InvitationPending));
+    assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    assert_eq!((table.waits(), table.list().unwrap().len()), (0, 1));
+    fixture.provider.fail_with(ProviderError::Refused);
+    assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    assert_eq!((table.waits(), table.list().unwrap().len()), (1, 0));
+}
+
 /// Two servers over one table: one has exchanged the token, but not written the new one, when the work that `ask` returns needs it
 /// at the other.
 fn exchanged_elsewhere(ask: impl FnOnce(&Browser<'_>, AuthorizationServer, &fake::Tokens) -> Asked) {

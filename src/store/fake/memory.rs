@@ -17,6 +17,8 @@ pub struct MemoryGrants {
     spent: Mutex<BTreeSet<String>>,
     /// Whether several servers share it.
     is_shared: bool,
+    /// Guards how often a new token was waited for.
+    waits: Mutex<usize>,
 }
 
 impl MemoryGrants {
@@ -24,6 +26,12 @@ impl MemoryGrants {
     #[cfg(test)]
     pub(crate) fn shared() -> MemoryGrants {
         MemoryGrants { is_shared: true, ..MemoryGrants::default() }
+    }
+
+    /// How often a new token was waited for.
+    #[cfg(test)]
+    pub(crate) fn waits(&self) -> usize {
+        *self.waits.lock()
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<GrantId, Arc<Grant>>> {
@@ -66,6 +74,7 @@ impl Grants for MemoryGrants {
     }
 
     fn wait_for_upstream(&self, grant: &Grant) -> Result<bool, Error> {
+        *self.waits.lock() += 1;
         let end = clock::instant() + Duration::from_secs(2);
         while self.is_shared && clock::instant() < end {
             match self.get(grant.id)? {

@@ -66,11 +66,11 @@ fn a_token_that_another_server_exchanges_is_waited_for() {
         one.update(&grant).unwrap();
     };
     one.insert(&grant(1)).unwrap();
-    soon(|| is_cached(other, grant(1).id));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| other.wait_for_upstream(&grant(1)).unwrap());
         change(&|grant| grant.login = "renamed".to_owned());
         soon(|| other.get(grant(1).id).unwrap().unwrap().login == "renamed");
+        let _never = CancelToken::new().wait(limits::valkey::EXCHANGE_LOOK * 2);
         assert!(!waiting.is_finished());
         change(&|grant| grant.upstream = Some("exchanged".to_owned()));
         assert!(waiting.join().unwrap());
