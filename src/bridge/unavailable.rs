@@ -63,8 +63,8 @@ impl Unavailable {
     pub(super) fn as_error(&self, server: &str) -> Error {
         let code = if *self == Unavailable::TooMany { Error::BUSY } else { Error::INTERNAL };
         let mut why = self.to_string();
-        if matches!(self, Unavailable::NotStarted(_)) {
-            why = "it could not be started; this server's log says why".to_owned(); // the reason may name files
+        if matches!(self, Unavailable::NotStarted(why) if why.starts_with('/')) {
+            why = "it could not be started; this server's log says why".to_owned(); // it names a file
         }
         Error::new(code, format!("The server {server:?} is not available: {why}"))
     }

@@ -254,8 +254,10 @@ fn a_program_that_cannot_be_launched_says_why() {
     *fleet.launcher.fails.lock() = true;
     let why = fleet.refusal(&person(1, 1)).to_string();
     assert_eq!(why, "it could not be started: No such file or directory (os error 2)");
-    let to_client = Unavailable::NotStarted("/srv/homes: permission denied".to_owned()).as_error("a");
-    assert!(to_client.message.contains("could not be started") && !to_client.message.contains("/srv"));
+    let to_client = |why: &str| Unavailable::NotStarted(why.to_owned()).as_error("a").message;
+    assert!(to_client("log in again").ends_with("could not be started: log in again"));
+    let of_file = to_client("/srv/homes: permission denied");
+    assert!(of_file.contains("could not be started") && !of_file.contains("/srv"), "{of_file}");
     *fleet.launcher.fails.lock() = false;
     fleet.ready(&person(1, 1));
 }
