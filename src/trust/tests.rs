@@ -129,6 +129,7 @@ fn a_certificate_is_verified_as_by_a_client() {
     assert!(check(&own, "issued.pem", "other.example.com").contains("not valid for name"));
     assert!(check(&own, "expired.pem", "mcp.example.com").contains("expired"));
     assert!(own.verify(&[], "mcp.example.com").is_err());
+    assert_eq!(check(&own, "issuer.pem", "mcp.example.com"), "", "its own issuer, which the operator names");
 }
 
 /// The text of a failure that the bridge passes on is cut after some hundred characters.
