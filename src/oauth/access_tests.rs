@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fake::{self, Browser, Fixture, Visitor, text, tokens, two_servers};
+use super::fake::{self, Browser, Fixture, Tokens, Visitor, text, tokens, two_servers};
 use super::provider::{Obstacle, ProviderError};
 use super::*;
 use crate::base::{AccessRules, AllowRule, Who};
@@ -118,18 +118,24 @@ fn an_unanswered_membership_does_not_fall_through_to_a_later_rule() {
         assert!(fixture.grants.list().unwrap().is_empty());
     }
     fixture.provider.fail_members_with(ProviderError::Blocked(Obstacle::InvitationPending));
-    assert_eq!(Browser::new(&fixture).log_in().status(), 303, "whoever has not accepted is no member");
+    assert_eq!(Browser::new(&fixture).log_in().status(), 303, "an invited person is no member");
+}
+
+/// A member of Acme whose grant was refreshed after GitHub had ceased to answer.
+fn refreshed_in_an_outage(fixture: &Fixture) -> (Browser<'_>, Tokens) {
+    fixture.provider.member_of(&["Acme"]);
+    let mut browser = Browser::new(fixture);
+    let pair = browser.tokens();
+    fixture.provider.fail_members_with(ProviderError::Unreachable);
+    let pair = tokens(&browser.refresh(&pair.refresh));
+    (browser, pair)
 }
 
 /// A5, T13: while GitHub does not answer, a grant keeps for a day what it had.
 #[test]
 fn an_outage_at_a_refresh_keeps_the_known_memberships() {
     let fixture = ruled(of_members());
-    fixture.provider.member_of(&["Acme"]);
-    let mut browser = Browser::new(&fixture);
-    let pair = browser.tokens();
-    fixture.provider.fail_members_with(ProviderError::Unreachable);
-    let pair = tokens(&browser.refresh(&pair.refresh));
+    let (browser, pair) = refreshed_in_an_outage(&fixture);
     assert_eq!(opens(&fixture, &pair.access, "change"), Ok(true));
     fixture.clock.advance(limits::POLICY_GRACE + std::time::Duration::from_secs(1));
     assert_eq!(browser.refresh(&pair.refresh).status(), 503);
@@ -168,11 +174,7 @@ fn changed_rules_hold_at_the_next_request() {
 #[test]
 fn an_unknown_membership_is_not_bridged() {
     let fixture = ruled(of_members());
-    fixture.provider.member_of(&["Acme"]);
-    let mut browser = Browser::new(&fixture);
-    let pair = browser.tokens();
-    fixture.provider.fail_members_with(ProviderError::Unreachable);
-    let pair = tokens(&browser.refresh(&pair.refresh));
+    let (browser, pair) = refreshed_in_an_outage(&fixture);
     rule(&fixture, json!([{ "allow": ["org:new"] }]));
     assert_eq!(opens(&fixture, &pair.access, "look"), Err(BearerError::UnknownMembership));
     assert_eq!(browser.refresh(&pair.refresh).status(), 503);

@@ -74,7 +74,7 @@ impl Sealer {
         let binding = BrowserBinding { cookie: cookie.clone(), value_hash: hash(value.expose()) };
         let response = self.set_cookie(respond(binding), (&cookie, value.expose()), limits::LOGIN_LIFETIME);
         let ours: Vec<&str> = self.login_cookies(head).map(|(name, _)| name).collect();
-        // No browser of ours has more: a stranger must not make the server write a cookie for each of thousands.
+        // At most as many as one browser can have: a request may carry thousands of cookies with such names.
         let surplus = ours.len().saturating_add(1).saturating_sub(limits::LOGINS_PER_BROWSER);
         ours.iter()
             .take(surplus.min(limits::LOGINS_PER_BROWSER))

@@ -178,7 +178,7 @@ impl AuthorizationServer {
             sealer: sealer.clone(),
             grants: grants.clone(),
             provider: provider.clone(),
-            // Who waits for one has a place, or is one of its user's calls.
+            // Bounded otherwise: each waiting request has a place, or is one of its user's calls.
             refresh_locks: Arc::new(Quota::new((1, usize::MAX)).waiting((usize::MAX, usize::MAX))),
             places: Arc::new(Quota::new(limits::REFRESH_PLACES).waiting(limits::REFRESH_WAITERS)),
         });
