@@ -111,6 +111,9 @@ async function walk(name, client) {
 }
 
 const wanted = process.env.CLIENTS?.split(",") ?? Object.keys(CLIENTS);
+for (const name of wanted) {
+  if (!CLIENTS[name]) throw new Error(`CLIENTS: there is no ${name}, but ${Object.keys(CLIENTS).join(", ")}`);
+}
 let failed = 0;
 for (const name of wanted) failed += await walk(name, CLIENTS[name]);
 for (const directory of [scratch, files]) await rm(directory, { recursive: true });
