@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// One file of the tree.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Source {
     /// Its path from the root of the repository, with forward slashes.
     pub(crate) path: String,
@@ -86,6 +86,15 @@ fn test_modules(file: &Source) -> Vec<String> {
         code.trim_start().starts_with(&format!("{};", item.trim())).then(|| format!("{folder}/{name}"))
     });
     declared.collect()
+}
+
+/// The module that a file is, with the paths of the files that may declare it: `oauth/mod.rs`, or `oauth.rs` for a file in `oauth/`.
+/// `None` for the root of a crate.
+fn declaration(path: &str) -> Option<(&str, [String; 4])> {
+    let stem = path.trim_end_matches(".rs");
+    let (folder, name) = stem.strip_suffix("/mod").unwrap_or(stem).rsplit_once('/')?;
+    let declaring = ["/mod.rs", ".rs", "/lib.rs", "/main.rs"].map(|root| format!("{folder}{root}"));
+    (name != "lib" && name != "main").then_some((name, declaring))
 }
 
 /// Whether a path is the module's own file or below it.
@@ -222,4 +231,20 @@ fn only_whole_words_are_matched() {
     check("unsafe { unsafe_code } not_unsafe", "unsafe", 1);
     check("std::thread::spawn(my_thread::x)", "thread::", 1);
     check("secret.expose() Secret::expose re_expose", "expose", 2);
+}
+
+/// A test in a file that no module declares would never run.
+#[test]
+fn every_file_is_declared() {
+    let files = ["src", "tests/blackbox", "tests/support", "tests/tidy"].map(tree).concat();
+    let code =
+        |path: &String| files.iter().find(|file| file.path == *path).map(|file| without_literals(&file.text));
+    let mut faults = Vec::new();
+    for (name, declaring) in files.iter().filter_map(|file| declaration(&file.path)) {
+        let declares = |code: String| whole_words(&code, &format!("mod {name};")).next().is_some();
+        if !declaring.iter().filter_map(code).any(declares) && declaring[0] != "tests/mod.rs" {
+            faults.push(format!("no file declares module `{name}`: {}", declaring[0]));
+        }
+    }
+    super::none(&faults);
 }
