@@ -41,6 +41,7 @@ REPLAY_EVENTS = 128
 REPLAY_TIME = 300  # finished streams are kept that long: only then is memory expected to be flat
 # A tool's answer if this process, which is GitHub as well, was too slow.
 GITHUB_IS_SLOW = ["Too many calls to GitHub are running: try again in a moment", "GitHub did not answer: try again later"]
+GRANT_ENDED = "The login or service token has ended"  # the answer to a call whose grant is revoked meanwhile
 STALL = 5  # seconds for which this process was suspended; half of the server's deadline for a head
 FLAT_KIB_PER_MINUTE = 512  # the steepest slope of RSS that still counts as flat
 
@@ -498,6 +499,8 @@ class Reading:
                 FIGURES.finding("losses", f"{self.name()}: event {event_id} after {self.last} of {self.count + 1}")
         self.last = number
         message = json.loads(data)
+        if self.session.over() and message.get("error", {}).get("message") == GRANT_ENDED:
+            raise Ended
         if number <= self.count:
             expected = f"Periodic notification #{number} of {self.count}"
             if message.get("params", {}).get("data") != expected:
