@@ -49,12 +49,6 @@ impl Capacity {
         self.connections.saturating_mul(2)
     }
 
-    /// Bodies of up to [`limits::UNCHECKED_BODY_BYTES`] being read or waiting for an answer, all together (bytes): one for
-    /// each connection, so that a login always finds room.
-    pub fn body_bytes_in_flight(&self) -> usize {
-        self.connections.saturating_mul(limits::UNCHECKED_BODY_BYTES)
-    }
-
     /// Requests that the door for a trusted proxy serves concurrently; one more is answered 503. Each holds a thread, a stream as long
     /// as it is open. The proxy should open no more connections than this.
     pub fn tiny_threads(&self) -> usize {

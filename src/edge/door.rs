@@ -89,7 +89,8 @@ impl DoorState {
             connections: Connections::new(Arc::clone(&running), settings.connections_per_address),
             running,
             streams: Quota::in_total(settings.streams),
-            small_bodies: Quota::in_total(settings.body_bytes_in_flight),
+            // One for each connection, so that a login always finds room.
+            small_bodies: Quota::in_total(settings.connections.saturating_mul(limits::UNCHECKED_BODY_BYTES)),
             large_bodies: Quota::in_total(settings.large_body_bytes_in_flight),
             settings,
             refusals: Counters::default(),

@@ -42,8 +42,6 @@ pub struct Settings {
     pub connections_per_address: usize,
     /// Open streams at once.
     pub streams: usize,
-    /// Total bytes of small bodies in memory.
-    pub body_bytes_in_flight: usize,
     /// Total bytes of bodies above [`limits::UNCHECKED_BODY_BYTES`] in memory.
     pub large_body_bytes_in_flight: usize,
     /// Proxies, whose connections carry many people and are not counted by address.
@@ -85,7 +83,6 @@ impl Settings {
             connections: capacity.connections,
             connections_per_address: capacity.connections_per_address(),
             streams: capacity.streams,
-            body_bytes_in_flight: capacity.body_bytes_in_flight(),
             large_body_bytes_in_flight: limits::LARGE_BODY_BYTES_IN_FLIGHT,
             trusted_proxies: TrustedProxies::default(),
             tls: None,

@@ -79,19 +79,13 @@ pub(super) fn open_operator(socket: &Path, parts: tiny::Parts) -> Option<Door> {
     opened.inspect_err(report).ok()
 }
 
-/// Opens the port for metrics: a door for one page, without bodies and streams.
+/// Opens the port for metrics: a door for one page, whose handler takes no body and opens no stream.
 pub(super) fn open_metrics(
     address: SocketAddr,
     page: Arc<dyn Handler>,
     pool: &Arc<Pool>,
 ) -> Result<Door, StartupError> {
-    let settings = edge::Settings {
-        connections: limits::METRICS_CONNECTIONS,
-        streams: 0,
-        body_bytes_in_flight: 0,
-        large_body_bytes_in_flight: 0,
-        ..edge::Settings::default()
-    };
+    let settings = edge::Settings { connections: limits::METRICS_CONNECTIONS, ..edge::Settings::default() };
     Listener::tcp(address)
         .and_then(|listener| edge::open(vec![listener], page, Arc::clone(pool), settings))
         .map_err(|error| cannot_listen(&address, METRICS_LISTEN, &error))

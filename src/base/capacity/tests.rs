@@ -4,7 +4,8 @@ use super::*;
 fn the_defaults_fit_together_and_give_the_caps_that_the_documents_name() {
     let capacity = Capacity::default();
     assert_eq!(capacity.fault(), None);
-    let caps = (capacity.connections_per_address(), capacity.queue(), capacity.body_bytes_in_flight());
+    let small_bodies = capacity.connections * limits::UNCHECKED_BODY_BYTES;
+    let caps = (capacity.connections_per_address(), capacity.queue(), small_bodies);
     assert_eq!(caps, (64, 1024, 32 * 1024 * 1024));
     assert_eq!(
         (capacity.tiny_threads(), capacity.descriptors(), capacity.tiny_descriptors()),
