@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::audit;
-use crate::base::{Cause, Clock, StartupError, SystemClock, capped, limits, log};
+use crate::base::{Cause, Quota, StartupError, SystemClock, capped, limits, log};
 use crate::config::{OperatorCommand, StateFiles};
 use crate::operator::{self, ErrorAnswer, GrantSummary, Operation, Operator, Outcome};
 use crate::store::{self, OpenedFor, StateDirectory, StorePlace, StoreUrl, key_file};
@@ -85,15 +85,15 @@ fn here(
     let grants = files.store.existing(Some(directory), &keys, OpenedFor::Command).map_err(advised)?;
     let grants = grants.ok_or_else(|| nothing_there(files))?;
     files.audit_log.as_deref().map_or(Ok(()), audit::open_existing)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rotate_key = files.store.key_rotation(&files.key_file, keys, Arc::clone(&grants));
-    let operator = Operator::new(operator::Parts {
+    let operator = Operator {
         grants,
-        clock,
+        clock: Arc::new(SystemClock),
         rotate_key,
         copy: directory.file(operator::COPY),
+        writing: Quota::in_total(1),
         server: None,
-    });
+    };
     operator.perform(operation)
 }
 

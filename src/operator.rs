@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::selection::Selection;
 use crate::audit;
-use crate::base::{Cause, Clock, GrantId, Mutex, Network, Scopes, StartupError, Subject, limits, log};
+use crate::base::{Cause, Clock, GrantId, Network, Quota, Scopes, StartupError, Subject, limits, log};
 use crate::bridge::{Bridges, ServerSummary};
 use crate::http::{Admission, Handler, Head, Method, Request, Response};
 use crate::oauth::{AddedToken, AuthorizationServer, TokenOrder};
@@ -125,13 +125,15 @@ pub struct ErrorAnswer {
     pub error: String,
 }
 
-/// The resources of the operations.
-pub struct Parts {
+/// Carries out the operator's operations.
+pub struct Operator {
     pub grants: Arc<dyn Grants>,
     pub clock: Arc<dyn Clock>,
     pub rotate_key: KeyRotation,
     /// The path of [`COPY`].
     pub copy: PathBuf,
+    /// Has one place, which is held while a file of the state directory is written. Nobody waits for it.
+    pub writing: Arc<Quota<()>>,
     /// `None` inside a command.
     pub server: Option<RunningServer>,
 }
@@ -146,18 +148,7 @@ pub struct RunningServer {
     pub metrics: Arc<dyn Handler>,
 }
 
-/// Carries out the operator's operations.
-pub struct Operator {
-    parts: Parts,
-    /// Held while a file of the state directory is written. Only taken with `try_lock`.
-    writing: Mutex<()>,
-}
-
 impl Operator {
-    pub fn new(parts: Parts) -> Operator {
-        Operator { parts, writing: Mutex::new(()) }
-    }
-
     pub fn perform(&self, operation: &Operation) -> Result<Outcome, StartupError> {
         match operation {
             Operation::ListGrants => Ok(Outcome::Grants(self.list(|_| true)?)),
@@ -168,7 +159,7 @@ impl Operator {
             }
             Operation::AddToken(order) => {
                 // Held so that two commands do not make one name twice.
-                let _claim = self.writing.try_lock().ok_or_else(busy)?;
+                let _claim = self.writing.take(()).ok_or_else(busy)?;
                 self.running()?.oauth.add_token(order).map(Outcome::TokenAdded)
             }
             Operation::Revoke(selection) => self.revoke(selection),
@@ -202,7 +193,7 @@ impl Operator {
     }
 
     fn server(&self) -> Option<&RunningServer> {
-        self.parts.server.as_ref()
+        self.server.as_ref()
     }
 
     fn running(&self) -> Result<&RunningServer, StartupError> {
@@ -218,8 +209,8 @@ impl Operator {
 
     /// The grants that are not over, the latest used first.
     fn list(&self, is_wanted: fn(&Grant) -> bool) -> Result<Vec<GrantSummary>, StartupError> {
-        let now = self.parts.clock.now();
-        let mut grants = self.parts.grants.list().map_err(unreadable)?;
+        let now = self.clock.now();
+        let mut grants = self.grants.list().map_err(unreadable)?;
         grants.retain(|grant| !grant.is_over(now) && is_wanted(grant));
         grants.sort_by_key(|grant| std::cmp::Reverse((grant.last_used, grant.created, grant.id)));
         Ok(grants.iter().map(|grant| GrantSummary::of(grant)).collect())
@@ -229,8 +220,8 @@ impl Operator {
     fn revoke(&self, selection: &Selection) -> Result<Outcome, StartupError> {
         let target = selection.to_string();
         // Before they are listed: a login meanwhile is not counted as unreadable.
-        let counted = if *selection == Selection::All { self.parts.grants.count() } else { Ok(0) };
-        let grants = self.parts.grants.list().map_err(|error| {
+        let counted = if *selection == Selection::All { self.grants.count() } else { Ok(0) };
+        let grants = self.grants.list().map_err(|error| {
             let wanted = selection.clone();
             let picks = Box::new(move |grants: &[Arc<Grant>]| wanted.of(grants));
             if !self.server().is_some_and(|server| server.oauth.grants.end_later(None, "operator", picks)) {
@@ -248,7 +239,7 @@ impl Operator {
         for &id in &ids {
             let ended = match self.server() {
                 Some(server) => server.oauth.grants.end(id, "operator"),
-                None => self.parts.grants.delete(id),
+                None => self.grants.delete(id),
             };
             match ended {
                 Ok(true) => revoked.push(id),
@@ -261,8 +252,8 @@ impl Operator {
         let total = ids.len();
         let why = match last_error {
             Some(error) => format!("{failed} of {total} grants could not be deleted, try again: {error}"),
-            None if self.parts.grants.takes_writes() && is_complete => return Ok(Outcome::Revoked(revoked)),
-            None if self.parts.grants.takes_writes() => format!(
+            None if self.grants.takes_writes() && is_complete => return Ok(Outcome::Revoked(revoked)),
+            None if self.grants.takes_writes() => format!(
                 "{total} grants have ended, but the table has entries that cannot be read: their records are gone, damaged, or \
                  under a key that is not in this server's key file. A server with that key accepts them: run this there, too"
             ),
@@ -273,10 +264,10 @@ impl Operator {
     }
 
     fn rotate_key(&self) -> Result<Outcome, StartupError> {
-        let _claim = self.writing.try_lock().ok_or_else(busy)?;
+        let _claim = self.writing.take(()).ok_or_else(busy)?;
         // The file may have changed nevertheless; then `error` says so.
         let unused = |error| StartupError::new(format!("no new key is in use: {error}"));
-        let keys = (self.parts.rotate_key)().map_err(unused)?;
+        let keys = (self.rotate_key)().map_err(unused)?;
         audit::info("operator.key_rotated", &[log::Field::Count(number(keys))]);
         Ok(Outcome::Rotated { keys })
     }
@@ -287,8 +278,8 @@ impl Operator {
     }
 
     fn back_up(&self) -> Result<Outcome, StartupError> {
-        let _claim = self.writing.try_lock().ok_or_else(busy)?;
-        self.parts.grants.back_up(&self.parts.copy).map_err(unreadable)?;
+        let _claim = self.writing.take(()).ok_or_else(busy)?;
+        self.grants.back_up(&self.copy).map_err(unreadable)?;
         audit::info("operator.backed_up", &[]);
         Ok(Outcome::BackedUp)
     }
@@ -314,8 +305,8 @@ impl Operator {
     /// Ready means that a login could be stored and a token checked. MCP servers that fail are named, and it is ready
     /// nevertheless: only a call starts them again, and none would come.
     fn readiness(&self) -> Response {
-        match self.parts.grants.get(GrantId([0; 16])) {
-            Ok(_) if self.parts.grants.takes_writes() => {
+        match self.grants.get(GrantId([0; 16])) {
+            Ok(_) if self.grants.takes_writes() => {
                 let bridges = self.server().and_then(|server| server.bridges.as_deref());
                 let failing = bridges.into_iter().flat_map(Bridges::failing);
                 let lines = failing.map(|(name, why)| format!("failing: {name}: {why}\n"));

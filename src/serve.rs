@@ -19,8 +19,8 @@ pub use self::reload::log_mistakes;
 use crate::app::{App, AppParts, McpServer};
 use crate::audit;
 use crate::base::{
-    CancelToken, Capacity, Clock, OsRandom, Random, ServerAccess, StartupError, SystemClock, clock, limits,
-    log, outlive,
+    CancelToken, Capacity, Clock, OsRandom, Quota, Random, ServerAccess, StartupError, SystemClock, clock,
+    limits, log, outlive,
 };
 use crate::bridge::Bridges;
 use crate::config::{Config, StateFiles, Warning};
@@ -174,18 +174,19 @@ impl Server {
         });
         let looked = Arc::clone(&counted);
         let numbers = Arc::new(metrics::Endpoint::new(metrics, Box::new(move |page| counted.add_to(page))));
-        let operator = Operator::new(operator::Parts {
+        let operator = Operator {
             grants,
             clock,
             rotate_key,
             copy: directory.file(operator::COPY),
+            writing: Quota::in_total(1),
             server: Some(RunningServer {
                 oauth: Arc::clone(&oauth),
                 look: Box::new(move || looked.running()),
                 bridges: bridges.clone(),
                 metrics: Arc::clone(&numbers) as Arc<dyn Handler>,
             }),
-        });
+        };
         let socket = doors::open_operator(&files.socket, door(Arc::new(operator), None));
         let has_socket = socket.is_some();
         let metrics = config.metrics_listen.map(|address| doors::open_metrics(address, numbers, &pool));

@@ -1,7 +1,7 @@
 //! Locks that ignore poisoning: a panic while a lock is held ends one request ("dropped answers 500"), not the server.
 //! Every critical section of this crate leaves its data consistent at each step that can panic.
 
-use std::sync::{self, Condvar, MutexGuard, PoisonError, TryLockError};
+use std::sync::{self, Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A mutual exclusion lock.
@@ -17,15 +17,6 @@ impl<T> Mutex<T> {
     /// Waits until the lock is free and takes it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the lock if it is free.
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
     }
 }
 

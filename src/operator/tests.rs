@@ -28,18 +28,19 @@ fn fixture(users: &[(u64, &str)]) -> Fixture {
 
 fn fixture_over(grants: Arc<dyn Grants>) -> Fixture {
     let world = fake::fixture_over(Arc::clone(&grants));
-    let operator = Operator::new(Parts {
+    let operator = Operator {
         grants,
         clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
         rotate_key: Box::new(|| Ok(2)),
         copy: PathBuf::from(COPY),
+        writing: Quota::in_total(1),
         server: Some(RunningServer {
             oauth: Arc::new(AuthorizationServer::new(world.parts())),
             look: Box::new(running),
             bridges: None,
             metrics: Arc::new(NoMetrics),
         }),
-    });
+    };
     Fixture { operator: Arc::new(operator), world }
 }
 
@@ -56,8 +57,8 @@ fn running() -> Running {
 }
 
 impl Fixture {
-    fn parts(&mut self) -> &mut Parts {
-        &mut Arc::get_mut(&mut self.operator).unwrap().parts
+    fn operator(&mut self) -> &mut Operator {
+        Arc::get_mut(&mut self.operator).unwrap()
     }
 }
 
@@ -76,7 +77,7 @@ fn id(number: u64) -> GrantId {
 fn a_panicking_command_does_not_block_later_ones() {
     let mut fixture = fixture(&[]);
     let has_panicked = std::sync::atomic::AtomicBool::new(false);
-    fixture.parts().rotate_key = Box::new(move || {
+    fixture.operator().rotate_key = Box::new(move || {
         assert!(has_panicked.swap(true, std::sync::atomic::Ordering::Relaxed), "the first time");
         Ok(2)
     });
@@ -234,10 +235,10 @@ fn grants_that_cannot_be_looked_up_are_ended_later() {
     };
     assert!(promises(&fixture));
     file.put_back();
-    fixture.parts().server.as_ref().unwrap().oauth.grants.sweep();
+    fixture.operator().server.as_ref().unwrap().oauth.grants.sweep();
     assert_eq!(fixture.world.ended(), [id(2)]);
     file.take_away();
-    fixture.parts().server = None;
+    fixture.operator().server = None;
     assert!(!promises(&fixture));
 }
 
@@ -261,7 +262,7 @@ fn a_status_counts_what_lives() {
     assert_eq!(status(&fixture), Outcome::Status { grants: 2, server: Some(running()) });
     fixture.world.clock.advance(limits::GRANT_LIFETIME);
     assert_eq!(status(&fixture), Outcome::Status { grants: 0, server: Some(running()) });
-    fixture.parts().server = None;
+    fixture.operator().server = None;
     assert_eq!(status(&fixture), Outcome::Status { grants: 0, server: None });
 }
 
@@ -269,7 +270,7 @@ fn a_status_counts_what_lives() {
 #[test]
 fn one_command_at_a_time_changes_the_key() {
     let fixture = fixture(&[]);
-    let _claim = fixture.operator.writing.lock();
+    let _claim = fixture.operator.writing.take(()).unwrap();
     assert_eq!(post(&fixture.operator, "\"rotate_key\"").0, 409);
     assert_eq!(post(&fixture.operator, "\"back_up\"").0, 409);
 }
@@ -293,6 +294,6 @@ fn commands_about_servers_say_why_there_is_none() {
         }
     };
     check(&fixture, "start it with -- COMMAND, --upstream or --servers");
-    fixture.parts().server = None;
+    fixture.operator().server = None;
     check(&fixture, "no server runs with this state directory: start it");
 }
