@@ -246,9 +246,9 @@ impl Simulated {
 
     /// Takes a code, which is used up even if the rest of the request is wrong.
     fn take_code(&self, code: &str) -> Option<Code> {
-        let mut codes = self.codes.lock();
-        let is_good = codes.get(code, self.clock.monotonic()).is_some();
-        codes.remove(code).filter(|_| is_good)
+        let (mut codes, code) = (self.codes.lock(), code.to_owned());
+        let is_good = codes.get(&code, self.clock.monotonic()).is_some();
+        codes.remove(&code).filter(|_| is_good)
     }
 
     // ---- the API ----

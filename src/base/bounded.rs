@@ -4,7 +4,6 @@
 //! evicts one of the owner with most entries. In both cases the entry that expires first is evicted, so no owner can displace the
 //! entries of others. Without owners (`O = ()`), the first of all to expire is evicted.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
@@ -38,26 +37,17 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
     }
 
     /// The value, unless the entry has expired.
-    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: Duration) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn get(&self, key: &K, now: Duration) -> Option<&V> {
         self.entries.get(key).filter(|entry| entry.ends > now).map(|entry| &entry.value)
     }
 
     /// The value, unless the entry has expired.
-    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q, now: Duration) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn get_mut(&mut self, key: &K, now: Duration) -> Option<&mut V> {
         self.entries.get_mut(key).filter(|entry| entry.ends > now).map(|entry| &mut entry.value)
     }
 
     /// The owner and the expiry of an entry, which may be in the past.
-    pub fn owner_and_end_of_any_age<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&O, Duration)>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn owner_and_end_of_any_age(&self, key: &K) -> Option<(&O, Duration)> {
         self.entries.get(key).map(|entry| (&entry.owner, entry.ends))
     }
 
@@ -75,10 +65,7 @@ impl<K: Clone + Eq + Hash, V, O: Clone + Eq + Hash> BoundedMap<K, V, O> {
     }
 
     /// Removes an entry.
-    pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.remove(key).map(|entry| entry.value)
     }
 

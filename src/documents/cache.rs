@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{BoundedMap, Mutex, Sender, limits};
-use crate::oauth::Client;
+use crate::oauth::{Client, ClientUrl};
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ mod tests;
 /// longer usable. Times are those of the monotonic clock.
 pub(super) struct DocumentCache {
     /// Guards the documents; locked for one look-up or change.
-    documents: Mutex<BoundedMap<String, CachedDocument, Option<Sender>>>,
+    documents: Mutex<BoundedMap<ClientUrl, CachedDocument, Option<Sender>>>,
 }
 
 struct CachedDocument {
@@ -31,14 +31,14 @@ impl Default for DocumentCache {
 
 impl DocumentCache {
     /// A fresh document, which is used without a fetch.
-    pub(super) fn fresh(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
+    pub(super) fn fresh(&self, url: &ClientUrl, now: Duration) -> Option<Arc<Client>> {
         let documents = self.documents.lock();
         let cached = documents.get(url, now).filter(|cached| cached.fresh_until > now);
         cached.map(|cached| Arc::clone(&cached.document))
     }
 
     /// A fresh or stale document, which may be used if a fetch fails.
-    pub(super) fn usable(&self, url: &str, now: Duration) -> Option<Arc<Client>> {
+    pub(super) fn usable(&self, url: &ClientUrl, now: Duration) -> Option<Arc<Client>> {
         self.documents.lock().get(url, now).map(|cached| Arc::clone(&cached.document))
     }
 
@@ -46,7 +46,7 @@ impl DocumentCache {
     /// fewer documents.
     pub(super) fn keep(
         &self,
-        url: &str,
+        url: &ClientUrl,
         sender: Option<Sender>,
         document: Arc<Client>,
         (now, fresh_until): (Duration, Duration),
@@ -56,17 +56,17 @@ impl DocumentCache {
         let known = documents.owner_and_end_of_any_age(url).map(|(owner, _)| *owner);
         let owner = known.filter(|known| count(known) <= count(&sender)).unwrap_or(sender);
         let ends = fresh_until.saturating_add(limits::DOCUMENT_STALE);
-        documents.insert(url.to_owned(), CachedDocument { document, fresh_until }, owner, (now, ends));
+        documents.insert(url.clone(), CachedDocument { document, fresh_until }, owner, (now, ends));
     }
 
     /// Postpones the next fetch of a document whose host does not answer, so that not every login waits for the host.
-    pub(super) fn put_off(&self, url: &str, now: Duration) {
+    pub(super) fn put_off(&self, url: &ClientUrl, now: Duration) {
         if let Some(cached) = self.documents.lock().get_mut(url, now) {
             cached.fresh_until = now.saturating_add(limits::DOCUMENT_LIFETIME.0);
         }
     }
 
-    pub(super) fn forget(&self, url: &str) {
+    pub(super) fn forget(&self, url: &ClientUrl) {
         self.documents.lock().remove(url);
     }
 }

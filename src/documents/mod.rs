@@ -45,7 +45,7 @@ pub struct Documents {
 
 impl ClientDocuments for Documents {
     fn find(&self, url: &ClientUrl, peer: Option<IpAddr>) -> Option<Arc<Client>> {
-        if let Some(client) = self.cache.fresh(url.as_str(), self.clock.monotonic()) {
+        if let Some(client) = self.cache.fresh(url, self.clock.monotonic()) {
             return Some(client);
         }
         match self.look_up(url, peer) {
@@ -54,7 +54,7 @@ impl ClientDocuments for Documents {
                 self.log(url, &error);
                 // A document that is still cached was not withdrawn by its host. An outage, or a flood of look-ups, does not lock out a
                 // known client.
-                self.cache.usable(url.as_str(), self.clock.monotonic())
+                self.cache.usable(url, self.clock.monotonic())
             }
         }
     }
@@ -86,11 +86,11 @@ impl Documents {
         self.allowances.check(peer, now()).map_err(|_| NotFound::SenderRate)?;
         // A site of IPv6 is one sender here: its 65,536 networks are more than there are places.
         let sender = Sender::elsewhere(peer).map(Sender::site);
-        let is_remembered = self.cache.usable(url.as_str(), now()).is_some();
+        let is_remembered = self.cache.usable(url, now()).is_some();
         let patience = if is_remembered { Duration::ZERO } else { limits::DOCUMENT_WAIT };
         let flight = self.flights.wait_for_turn(url.as_str(), sender, patience);
         // Without a turn as well: the fetch that this look-up waited for may have succeeded, which is free.
-        if let Some(document) = self.cache.fresh(url.as_str(), now()) {
+        if let Some(document) = self.cache.fresh(url, now()) {
             return Ok(document);
         }
         // With a turn, the fetch below is charged; without one, the fetch that this look-up waited for: it has failed.
@@ -119,12 +119,12 @@ impl Documents {
         match &fetched {
             Ok((document, lifetime)) => {
                 let fresh_until = now.saturating_add(*lifetime);
-                self.cache.keep(url.as_str(), sender, Arc::clone(document), (now, fresh_until));
+                self.cache.keep(url, sender, Arc::clone(document), (now, fresh_until));
             }
-            Err(error) if error.is_outage() => self.cache.put_off(url.as_str(), now),
+            Err(error) if error.is_outage() => self.cache.put_off(url, now),
             // The draft, section 4.4: neither errors nor invalid documents are cached. The host has answered, so the earlier document
             // is no longer valid either.
-            Err(_) => self.cache.forget(url.as_str()),
+            Err(_) => self.cache.forget(url),
         }
         fetched.map(|(document, _)| document)
     }

@@ -214,7 +214,8 @@ fn only_a_small_plain_200_is_accepted_as_a_document() {
         let shown = String::from_utf8_lossy(bytes);
         assert_eq!(web.find(URL, bytes).is_some(), expected, "{shown}");
         // The next look-up fetches again, unless there was a document.
-        assert_eq!(web.documents.cache.fresh(URL, web.documents.clock.monotonic()).is_some(), expected);
+        let cached = web.documents.cache.fresh(&ClientUrl::parse(URL).unwrap(), web.clock.monotonic());
+        assert_eq!(cached.is_some(), expected);
     };
     check(&document(URL), true);
     check(&answer("200 OK\r\nContent-Type: application/x+json", &good), true);

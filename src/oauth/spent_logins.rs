@@ -25,18 +25,18 @@ impl Default for SpentLogins {
 impl SpentLogins {
     /// Ends the login with this hash at `now`, a time of the monotonic clock. Of concurrent requests exactly one succeeds.
     pub(super) fn end(&self, login: &str, peer: Option<IpAddr>, now: Duration) -> Result<(), Problem> {
-        let mut spent = self.spent.lock();
-        if spent.owner_and_end_of_any_age(login).is_some() {
+        let (mut spent, login) = (self.spent.lock(), login.to_owned());
+        if spent.owner_and_end_of_any_age(&login).is_some() {
             return Err(Problem::AlreadyAnswered);
         }
         let times = (now, now.saturating_add(limits::LOGIN_LIFETIME));
-        spent.insert(login.to_owned(), (), Sender::of(peer).site(), times);
+        spent.insert(login, (), Sender::of(peer).site(), times);
         Ok(())
     }
 
     /// Whether a login has ended.
     pub(super) fn has_ended(&self, login: &str) -> bool {
-        self.spent.lock().owner_and_end_of_any_age(login).is_some()
+        self.spent.lock().owner_and_end_of_any_age(&login.to_owned()).is_some()
     }
 }
 

@@ -1,13 +1,17 @@
 //! Lifetime and eviction of documents.
 
 use super::*;
-use crate::oauth::{ClientUrl, RedirectSchemes};
+use crate::oauth::RedirectSchemes;
 
 fn document() -> Arc<Client> {
     let url = ClientUrl::parse("https://a.example/c").unwrap();
     let body =
         br#"{"client_id":"https://a.example/c","client_name":"A","redirect_uris":["https://a.example/cb"]}"#;
     Arc::new(Client::described(&url, body, &RedirectSchemes::default()).unwrap())
+}
+
+fn at(url: &str) -> ClientUrl {
+    ClientUrl::unchecked(url)
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -36,7 +40,7 @@ fn a_lifetime_is_bounded() {
 
 /// Whether the document at `url` is fresh, and whether it is usable.
 fn look(cache: &DocumentCache, url: &str, now: Duration) -> (bool, bool) {
-    (cache.fresh(url, now).is_some(), cache.usable(url, now).is_some())
+    (cache.fresh(&at(url), now).is_some(), cache.usable(&at(url), now).is_some())
 }
 
 #[test]
@@ -48,19 +52,19 @@ fn a_document_is_good_until_it_expires() {
     let check =
         |cache: &DocumentCache, now, expected| assert_eq!(look(cache, "a", seconds(now)), expected, "{now}");
     check(&cache, 0, UNKNOWN);
-    cache.keep("a", None, document(), (seconds(0), seconds(60)));
+    cache.keep(&at("a"), None, document(), (seconds(0), seconds(60)));
     check(&cache, 59, FRESH);
     check(&cache, 60, STALE);
     check(&cache, 86_459, STALE);
     check(&cache, 86_460, UNKNOWN);
-    cache.put_off("a", seconds(100));
+    cache.put_off(&at("a"), seconds(100));
     check(&cache, 159, FRESH);
     check(&cache, 160, STALE);
     // Not beyond the day, regardless of the number of postponements.
-    cache.put_off("a", seconds(86_450));
+    cache.put_off(&at("a"), seconds(86_450));
     check(&cache, 86_459, FRESH);
     check(&cache, 86_460, UNKNOWN);
-    cache.forget("a");
+    cache.forget(&at("a"));
     check(&cache, 0, UNKNOWN);
 }
 
@@ -70,11 +74,16 @@ fn the_number_of_documents_is_bounded() {
     let cache = DocumentCache::default();
     let document = document();
     for number in 0..=u64::try_from(limits::DOCUMENTS).unwrap() {
-        cache.keep(&number.to_string(), None, Arc::clone(&document), (seconds(0), seconds(100 + number)));
+        cache.keep(
+            &at(&number.to_string()),
+            None,
+            Arc::clone(&document),
+            (seconds(0), seconds(100 + number)),
+        );
     }
     assert_eq!(cache.documents.lock().len(), limits::DOCUMENTS);
     assert_eq!(look(&cache, "0", seconds(0)), (false, false));
-    cache.keep("1", None, document, (seconds(0), seconds(99)));
+    cache.keep(&at("1"), None, document, (seconds(0), seconds(99)));
     assert_eq!(cache.documents.lock().len(), limits::DOCUMENTS);
 }
 
@@ -84,7 +93,7 @@ fn the_sender_with_most_documents_makes_room() {
     let cache = DocumentCache::default();
     let sender = |last| Some(Sender::V4([192, 0, 2, last]));
     let keep =
-        |url: &str, last, until| cache.keep(url, sender(last), document(), (seconds(0), seconds(until)));
+        |url: &str, last, until| cache.keep(&at(url), sender(last), document(), (seconds(0), seconds(until)));
     keep("known", 1, 60);
     keep("shared", 2, 60);
     keep("first", 2, 86_399);
