@@ -40,9 +40,7 @@ pub fn read_from(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
 pub fn json<T: DeserializeOwned>(option: &str, path: &Path) -> Result<T, StartupError> {
     let unusable = |why: &dyn Display| StartupError::in_file(option, path, why);
     let text = read(path).and_then(text).map_err(|error| unusable(&error))?;
-    let rules =
-        json::Rules { depth: limits::JSON_DEPTH, values: limits::JSON_VALUES, is_forbidden: |_| false };
-    let value = json::check(&text, rules).and_then(|()| json::read(&text));
+    let value = json::check(&text, limits::JSON_VALUES, |_| false).and_then(|()| json::read(&text));
     value.map_err(|error| unusable(&format!("not JSON that can be used: {error}")))
 }
 

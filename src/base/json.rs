@@ -9,26 +9,17 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-/// Limits of a JSON text.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// The maximum nesting depth of arrays and objects; the outermost has depth 1.
-    pub depth: usize,
-    /// The maximum number of members and elements in total.
-    pub values: usize,
-    /// Whether a name is forbidden for members of the outermost object.
-    pub is_forbidden: fn(&str) -> bool,
-}
+use super::limits;
 
-/// Checks a whole text: no object has two members of the same name, or one with a name that serde_json reserves; strings have no lone
-/// surrogates; numbers are finite; only white space follows the value.
+/// Checks a whole text: at most [`limits::JSON_DEPTH`] arrays and objects enclose each other, and they have at most `values` members
+/// and elements in total; no object has two members of the same name, or one with a name that serde_json reserves, and the outermost
+/// none that `is_forbidden`; strings have no lone surrogates; numbers are finite; only white space follows the value.
 ///
 /// # Errors
 /// Of category [`serde_json::error::Category::Data`] if it is JSON but breaks the rules.
-pub fn check(text: &str, rules: Rules) -> Result<(), serde_json::Error> {
+pub fn check(text: &str, values: usize, is_forbidden: fn(&str) -> bool) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let values = Cell::new(0);
-    Strict { depth: 0, values: &values, rules }.deserialize(&mut deserializer)?;
+    Strict { depth: 0, left: &Cell::new(values), is_forbidden }.deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
@@ -188,30 +179,27 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for ByName<S> {
 struct Strict<'a> {
     /// The number of arrays and objects that enclose this value.
     depth: usize,
-    /// The number of values so far.
-    values: &'a Cell<usize>,
-    rules: Rules,
+    /// The number of values that may follow.
+    left: &'a Cell<usize>,
+    is_forbidden: fn(&str) -> bool,
 }
 
 impl Strict<'_> {
     /// The visitor of a value inside this array or object.
     fn inside<E: de::Error>(self) -> Result<Self, E> {
-        let values = self.values.get().saturating_add(1);
-        self.values.set(values);
-        if values > self.rules.values {
-            return Err(E::custom("too many values"));
-        }
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or_else(|| E::custom("too many values"))?);
         Ok(Strict { depth: self.depth.saturating_add(1), ..self })
     }
 
     /// serde_json parses the string in `{"$serde_json::private::RawValue":"…"}` as JSON when it builds a `Value`; for this check it is
     /// only a string.
     fn is_forbidden(self, name: &str) -> bool {
-        name.starts_with("$serde_json::private::") || (self.depth == 0 && (self.rules.is_forbidden)(name))
+        name.starts_with("$serde_json::private::") || (self.depth == 0 && (self.is_forbidden)(name))
     }
 
     fn open<E: de::Error>(self) -> Result<(), E> {
-        if self.depth < self.rules.depth { Ok(()) } else { Err(E::custom("too deep")) }
+        if self.depth < limits::JSON_DEPTH { Ok(()) } else { Err(E::custom("too deep")) }
     }
 }
 

@@ -329,8 +329,6 @@ pub const RATE_KEYS: usize = 4096;
 pub const REDIRECT_URIS: usize = 10;
 /// Their total size (bytes): they are a part of the `client_id`.
 pub const REDIRECT_URIS_BYTES: usize = 3072;
-/// The deepest JSON of a client's metadata: `jwks` holds keys that hold certificates, and nothing is deeper.
-pub const METADATA_DEPTH: usize = 8;
 /// The most members and elements of a client's metadata; the bytes bound it as well.
 pub const METADATA_VALUES: usize = 1000;
 /// The longest client name that is kept (characters).

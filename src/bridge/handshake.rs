@@ -112,13 +112,8 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
 
 /// Reads a result, of bounded size because it is kept for each caller.
 fn read(result: &RawValue) -> Result<Members, Unavailable> {
-    const RULES: json::Rules = json::Rules {
-        depth: limits::JSON_DEPTH,
-        values: limits::bridge::GREETING_VALUES,
-        is_forbidden: |_| false,
-    };
-    let is_short =
-        result.get().len() <= limits::bridge::GREETING_BYTES && json::check(result.get(), RULES).is_ok();
+    let is_short = result.get().len() <= limits::bridge::GREETING_BYTES
+        && json::check(result.get(), limits::bridge::GREETING_VALUES, |_| false).is_ok();
     let result = is_short.then(|| serde_json::from_str(result.get()).ok()).flatten();
     result.ok_or(Unavailable::Unreadable)
 }

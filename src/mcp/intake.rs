@@ -19,12 +19,6 @@ use super::methods::{MethodRow, Operation};
 use crate::base::{json, limits, trace};
 use crate::http::{CallNote, Head, Response};
 
-const RULES: json::Rules = json::Rules {
-    depth: limits::JSON_DEPTH,
-    values: limits::JSON_VALUES,
-    is_forbidden: |key| Members::is_variant(key, &["jsonrpc", "id", "method", "params", "result", "error"]),
-};
-
 /// One message of a client. Params and results stay text until they are read as a type.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -192,7 +186,10 @@ pub(super) fn parse(body: &[u8]) -> Result<Message, Refusal> {
     if text.trim_start().starts_with('[') {
         return Err(refusal(text, Error::new(Error::INVALID_REQUEST, "Batches are not supported")));
     }
-    let envelope = json::check(text, RULES).and_then(|()| json::read::<Envelope<'_>>(text));
+    let is_variant =
+        |key: &str| Members::is_variant(key, &["jsonrpc", "id", "method", "params", "result", "error"]);
+    let checked = json::check(text, limits::JSON_VALUES, is_variant);
+    let envelope = checked.and_then(|()| json::read::<Envelope<'_>>(text));
     let envelope = envelope.map_err(|error| {
         let reason = explain("", text, &error);
         let is_in_params = reason.starts_with("params");

@@ -47,8 +47,7 @@ impl MetadataError {
 /// Reads metadata from JSON that no two parsers read differently (D1), without members that `is_forbidden` names.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8], is_forbidden: fn(&str) -> bool) -> Option<T> {
     let text = std::str::from_utf8(body).ok()?;
-    let rules = json::Rules { depth: limits::METADATA_DEPTH, values: limits::METADATA_VALUES, is_forbidden };
-    json::check(text, rules).and_then(|()| json::read(text)).ok()
+    json::check(text, limits::METADATA_VALUES, is_forbidden).and_then(|()| json::read(text)).ok()
 }
 
 impl ClientMetadata {

@@ -1,17 +1,16 @@
 use super::*;
 
-const RULES: Rules = Rules { depth: 3, values: 6, is_forbidden: |name| name == "secret" };
-
 fn assert_fine(text: &str, expected: bool) {
-    assert_eq!(check(text, RULES).is_ok(), expected, "{text}");
+    assert_eq!(check(text, 6, |name| name == "secret").is_ok(), expected, "{text}");
 }
 
 #[test]
 fn depth_and_values_are_counted_to_the_limit() {
-    assert_fine("[[[]]]", true);
-    assert_fine("[[[[]]]]", false);
-    assert_fine(r#"{"a":{"b":{}}}"#, true);
-    assert_fine(r#"{"a":{"b":{"c":{}}}}"#, false);
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let nested = |depth: usize| format!("{}[]{}", open.repeat(depth - 1), close.repeat(depth - 1));
+        let is_fine = |depth| check(&nested(depth), usize::MAX, |_| false).is_ok();
+        assert_eq!([limits::JSON_DEPTH, limits::JSON_DEPTH + 1].map(is_fine), [true, false], "{open}");
+    }
     assert_fine("[1,2,3,4,5]", true);
     assert_fine("[1,2,3,4,5,6]", false);
 }

@@ -104,7 +104,8 @@ fn a_document_is_one_plain_json_object() {
     let url = ClientUrl::parse(URL).unwrap();
     let good = document(&json!({})).to_string();
     let twice = good.replacen('{', r#"{"client_id":"https://b.example/c","#, 1);
-    let deep = good.replacen('{', &format!(r#"{{"x":{}{},"#, "[".repeat(8), "]".repeat(8)), 1);
+    let levels = crate::base::limits::JSON_DEPTH;
+    let deep = good.replacen('{', &format!(r#"{{"x":{}{},"#, "[".repeat(levels), "]".repeat(levels)), 1);
     let with_mark = format!("\u{feff}{good}");
     for bad in [&twice, &deep, &with_mark, &format!("{good}{good}"), &format!("[{good}]"), "<html>", ""] {
         assert!(Client::described(&url, bad.as_bytes(), &RedirectSchemes::default()).is_err(), "{bad}");
