@@ -20,9 +20,7 @@ pub const HEADERS: usize = 100;
 pub const CHUNK_LINE_BYTES: usize = 16 + 256;
 /// The longest trailer section, which is read and dropped (bytes).
 pub const TRAILER_BYTES: usize = 4 * 1024;
-/// Timeout of a TLS handshake, from the start of the connection to its completion.
-pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Timeout of a request head, from its first byte to its last.
+/// Timeout of a request head, from its first byte to its last, and of a TLS handshake, from the start of the connection.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// Timeout of a whole request body; the minimum rate below may end it sooner.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(30);
@@ -36,8 +34,6 @@ pub const WRITE_STALL: Duration = Duration::from_secs(30);
 pub const WRITE_BYTES_PER_SECOND: u64 = 4 * 1024;
 /// The size of one read from a socket (bytes): most requests are one read.
 pub const READ_BYTES: usize = 8 * 1024;
-/// The idle time before the kernel sends TCP keep-alive probes (seconds).
-pub const TCP_KEEP_ALIVE_SECONDS: i32 = 60;
 /// The time for which an idle connection is kept open for its next request.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(15);
 /// The part of a refused body that is read and discarded, so that the client reads the answer before the reset (bytes).
@@ -198,8 +194,6 @@ pub const SLOW_CALL: Duration = Duration::from_millis(250);
 pub const SESSIONS: usize = 1000;
 /// Sessions of one user, by default.
 pub const SESSIONS_PER_USER: usize = 32;
-/// The longest session id that is parsed (bytes); ours have about 120.
-pub const SESSION_ID_BYTES: usize = 512;
 /// The number of recorded sessions that their clients have ended.
 pub const SESSIONS_ENDED: usize = 4096;
 /// The time for which a session is kept in memory without a request or an open stream.
@@ -346,8 +340,6 @@ pub const LOGINS_PER_BROWSER: usize = 8;
 pub const DNS_NAME_BYTES: usize = 253;
 /// The largest client metadata document (bytes), as the draft recommends.
 pub const DOCUMENT_BYTES: usize = 5 * 1024;
-/// The head of the HTTP response with the document (bytes).
-pub const DOCUMENT_HEAD_BYTES: usize = 16 * 1024;
 /// Timeout of the fetch of a document, from the resolution of the name to the last byte.
 pub const DOCUMENT_FETCH: Duration = Duration::from_secs(5);
 /// The part of it for the resolution of names, which includes our own.

@@ -113,7 +113,6 @@ impl Upstream {
             .agent_config(timeout)
             .timeout_resolve(Some(limits::bridge::CONNECT))
             .timeout_connect(Some(limits::bridge::CONNECT))
-            .max_response_header_size(limits::bridge::UPSTREAM_HEAD_BYTES)
             .build();
         let connector = TcpConnector::default().chain(SharedTls(Arc::clone(&self.tls)));
         Agent::with_parts(config, connector, DefaultResolver::default())

@@ -43,7 +43,6 @@ impl Fetcher {
             .agent_config(timeout)
             .https_only(true)
             .timeout_resolve(Some(timeout.min(limits::DOCUMENT_RESOLVE)))
-            .max_response_header_size(limits::DOCUMENT_HEAD_BYTES)
             .build();
         Fetcher { agent: Agent::with_parts(config, connector, guard) }
     }

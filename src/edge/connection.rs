@@ -50,7 +50,7 @@ impl Connection {
         if self.socket.is_handshaking() && self.door.closing.is_tripped() {
             return Err(Stop::Ended);
         }
-        let deadline = clock::instant() + self.door.settings.handshake_deadline;
+        let deadline = clock::instant() + self.door.settings.head_deadline;
         self.socket.handshake(deadline).map_err(|_| {
             self.door.refusals.count("handshake");
             Stop::Ended

@@ -112,16 +112,13 @@ impl Listener {
         }
     }
 
-    /// Sets options that Linux copies to each accepted socket: probes and acknowledgements reveal that a client has vanished.
+    /// Sets options that Linux copies to each accepted socket: missing acknowledgements reveal that a client has vanished.
     /// Makes `accept` non-blocking, too: a client may have gone since the listener was ready.
     pub(super) fn tune(&self, stall: Duration) -> io::Result<()> {
         match self {
             Listener::Tcp(listener, _) => {
                 let millis = i32::try_from(stall.as_millis()).unwrap_or(i32::MAX);
-                let probe = limits::TCP_KEEP_ALIVE_SECONDS;
                 self.send_at_once()?;
-                sys::set_option(listener, (libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1)?;
-                sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), probe)?;
                 sys::set_option(listener, (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT), millis)?;
                 listener.set_nonblocking(true)
             }

@@ -48,9 +48,7 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// The TLS settings; `None` serves TCP in the clear.
     pub tls: Option<Arc<Tls>>,
-    /// For the TLS handshake.
-    pub handshake_deadline: Duration,
-    /// From the first byte of a head to its last.
+    /// From the first byte of a head to its last. For a TLS handshake as well, from the start of its connection.
     pub head_deadline: Duration,
     /// For a whole body.
     pub body_deadline: Duration,
@@ -86,7 +84,6 @@ impl Settings {
             large_body_bytes_in_flight: limits::LARGE_BODY_BYTES_IN_FLIGHT,
             trusted_proxies: TrustedProxies::default(),
             tls: None,
-            handshake_deadline: limits::HANDSHAKE_DEADLINE,
             head_deadline: limits::HEAD_DEADLINE,
             body_deadline: limits::BODY_DEADLINE,
             body_grace: limits::BODY_GRACE,

@@ -85,8 +85,6 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 pub const LISTEN: Duration = Duration::from_secs(24 * 3600);
 /// Timeout of an upstream's acceptance of a notification.
 pub const NOTIFY: Duration = Duration::from_secs(10);
-/// The head of an upstream's answer (bytes).
-pub const UPSTREAM_HEAD_BYTES: usize = 32 * 1024;
 /// The part of an unsuccessful answer that is read (bytes).
 pub const UPSTREAM_ERROR_BYTES: usize = 64 * 1024;
 /// The longest event id that is sent back (bytes).

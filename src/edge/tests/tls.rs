@@ -107,8 +107,7 @@ fn a_plaintext_request_on_a_tls_port_gets_only_an_alert() {
 /// H3: a client that is slow in the handshake delays only itself, up to the deadline.
 #[test]
 fn a_slow_handshake_costs_nobody_else() {
-    let handshake_deadline = Duration::from_secs(3);
-    let door = door(Settings { tls: tls(), handshake_deadline, ..quick() });
+    let door = door(Settings { tls: tls(), head_deadline: Duration::from_secs(3), ..quick() });
     let mut silent = door.client();
     let mut slow = door.client();
     slow.send([22, 3, 1, 0]);

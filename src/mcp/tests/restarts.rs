@@ -202,7 +202,7 @@ fn a_changed_or_foreign_id_is_unknown() {
     let session = before.session();
     let after = before.restarted();
     let body = session.strip_prefix("mcp_session_").unwrap();
-    let long = format!("{session}{}", "A".repeat(limits::SESSION_ID_BYTES));
+    let long = format!("{session}{}", "A".repeat(limits::HEADER_VALUE_BYTES));
     let other = format!("mcp_state_{body}");
     for id in [&session[..session.len() - 1], body, &other, &long, &session.to_uppercase(), "", "x"] {
         assert_eq!(after.send(ping(id)).status, 404, "{id}");
