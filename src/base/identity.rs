@@ -28,29 +28,25 @@ impl fmt::Display for UserId {
 /// login at GitHub can be.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TokenName {
-    bytes: [u8; TokenName::MOST_BYTES],
-    length: u8,
-}
+pub struct TokenName(
+    /// The name, padded with NUL.
+    [u8; 32],
+);
 
 impl TokenName {
-    const MOST_BYTES: usize = 32;
-
     /// Reads a name without `token:` before it; `None` if it is invalid.
     pub fn parse(name: &str) -> Option<TokenName> {
         let is_plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let is_name = name.bytes().next().is_some_and(|first| is_plain(&first))
             && name.bytes().all(|b| is_plain(&b) || b == b'-' || b == b'_');
-        let length = u8::try_from(name.len()).ok().filter(|_| is_name)?;
-        let mut bytes = [0; TokenName::MOST_BYTES];
+        let mut bytes = [0; 32];
         bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-        Some(TokenName { bytes, length })
+        is_name.then_some(TokenName(bytes))
     }
 
     /// The name without `token:` before it.
     pub fn as_str(&self) -> &str {
-        let bytes = self.bytes.get(..self.length.into()).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+        std::str::from_utf8(&self.0).unwrap_or_default().trim_end_matches('\0')
     }
 }
 
