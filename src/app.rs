@@ -16,7 +16,7 @@ use crate::http::{
 use crate::mcp::Mcp;
 use crate::metrics::Metrics;
 use crate::oauth::{AuthorizationServer, Endpoint, ProtectedResource, token_of};
-use crate::router::{MESSAGE, NoRoute, Route};
+use crate::router::{MESSAGE, NoRoute, Route, RouteKind};
 
 mod browser_rules;
 mod log_line;
@@ -75,18 +75,9 @@ pub struct App {
 enum Decision {
     /// The head alone determines this answer.
     Answer(Response),
-    /// A body of at most `limit` bytes is read, and `then` runs. A large message takes one of its user's places.
-    Read { limit: usize, place: Option<Held<Subject>>, then: Continuation },
+    /// A body of at most `limit` bytes is read, and then the route answers. A large message takes one of its user's places.
+    Read { route: Route, limit: usize, place: Option<Held<Subject>> },
 }
-
-/// The function that answers a whole request: without a server, or for one.
-enum Continuation {
-    Shared(fn(&AuthorizationServer, &Request) -> Response),
-    OAuth(OAuthAnswer, Arc<McpServer>),
-    Mcp(Endpoint, Arc<McpServer>),
-}
-
-type OAuthAnswer = fn(&AuthorizationServer, &ProtectedResource, &Request) -> Response;
 
 impl App {
     /// Combines the authorization server and the MCP endpoint.
@@ -183,18 +174,11 @@ impl App {
         if let Some(answer) = self.browsers.answer(route, head) {
             return Decision::Answer(answer);
         }
-        let read = |limit, then| Decision::Read { limit, place: None, then };
-        let page = |answer| read(0, Continuation::Shared(answer));
-        let form_for = |server: &Arc<McpServer>, answer| {
-            read(limits::FORM_BYTES, Continuation::OAuth(answer, Arc::clone(server)))
-        };
+        let read = |limit| Decision::Read { route, limit, place: None };
         let metadata = &self.oauth.metadata;
         match (route, server) {
-            (Route::Callback, _) => page(|oauth, request| oauth.callback.get(&request.head)),
-            (Route::Account, _) if head.method == Method::Post => {
-                read(limits::FORM_BYTES, Continuation::Shared(|oauth, request| oauth.account.post(request)))
-            }
-            (Route::Account, _) => page(|oauth, request| oauth.account.get(&request.head)),
+            (Route::Account, _) if head.method == Method::Post => read(limits::FORM_BYTES),
+            (Route::Account | Route::Callback, _) => read(0),
             (Route::Health, _) => Decision::Answer(Response::text(200, "ok\n")),
             (Route::Ready, _) if self.is_ready() => Decision::Answer(Response::text(200, "ready\n")),
             (Route::Ready, _) => Decision::Answer(Response::text(503, "not ready\n")),
@@ -205,28 +189,12 @@ impl App {
             (Route::Mcp | Route::Sse | Route::Message, Some(server)) => {
                 self.admit_message(server, route, head)
             }
-            (Route::Register, Some(server)) => {
-                form_for(server, |oauth, resource, request| oauth.register.post(resource, request))
+            (Route::Authorize, Some(_)) => read(0),
+            (Route::Register | Route::Consent | Route::Token | Route::Revoke, Some(_)) => {
+                read(limits::FORM_BYTES)
             }
-            (Route::Authorize, Some(server)) => {
-                let answer: OAuthAnswer =
-                    |oauth, resource, request| oauth.authorize.get(resource, &request.head);
-                read(0, Continuation::OAuth(answer, Arc::clone(server)))
-            }
-            (Route::Consent, Some(server)) => {
-                form_for(server, |oauth, resource, request| oauth.consent.post(resource, request))
-            }
-            (Route::Token, Some(server)) => {
-                form_for(server, |oauth, resource, request| oauth.token.post(resource, request))
-            }
-            (Route::Revoke, Some(server)) => {
-                form_for(server, |oauth, resource, request| oauth.token.post_revocation(resource, request))
-            }
-            (Route::ResourceMetadata, Some(server)) => {
-                Decision::Answer(metadata.resource(&server.resource, head, Endpoint::Mcp))
-            }
-            (Route::SseMetadata, Some(server)) => {
-                Decision::Answer(metadata.resource(&server.resource, head, Endpoint::Sse))
+            (Route::ResourceMetadata | Route::SseMetadata, Some(server)) => {
+                Decision::Answer(metadata.resource(&server.resource, head, endpoint_of(route)))
             }
             (Route::ServerMetadata, Some(server)) => Decision::Answer(metadata.server(&server.resource)),
         }
@@ -234,21 +202,19 @@ impl App {
 
     /// Determines the size limit for the body of an MCP message. A large body is only read for an authenticated caller: strangers
     /// must not fill memory.
-    fn admit_message(&self, server: &Arc<McpServer>, route: Route, head: &Head) -> Decision {
-        let endpoint = if route == Route::Mcp { Endpoint::Mcp } else { Endpoint::Sse };
-        let then = Continuation::Mcp(endpoint, Arc::clone(server));
-        let challenge = |error| Decision::Answer(server.resource.challenge(head, endpoint, error));
+    fn admit_message(&self, server: &McpServer, route: Route, head: &Head) -> Decision {
+        let challenge = |error| Decision::Answer(server.resource.challenge(head, endpoint_of(route), error));
         if let Err(error) = token_of(head) {
             return challenge(error);
         }
         match head.method {
             Method::Head => return Decision::Answer(self.browsers.no_method(route.methods())),
-            Method::Get => return Decision::Read { limit: 0, place: None, then },
+            Method::Get => return Decision::Read { route, limit: 0, place: None },
             Method::Post | Method::Delete | Method::Options | Method::Other(_) => {}
         }
-        let small = |then| Decision::Read { limit: limits::UNCHECKED_BODY_BYTES, place: None, then };
+        let small = Decision::Read { route, limit: limits::UNCHECKED_BODY_BYTES, place: None };
         if !head.may_exceed(limits::UNCHECKED_BODY_BYTES) {
-            return small(then);
+            return small;
         }
         let caller = match self.oauth.bearer.principal(&server.resource, head) {
             Ok(caller) => caller,
@@ -258,33 +224,36 @@ impl App {
         let Some(place) = self.large_bodies.take(caller.subject) else {
             // A chunked body has no announced length, and most are small.
             if head.headers.all("content-length").next().is_none() {
-                return small(then);
+                return small;
             }
             trace::refused("large_bodies");
             trace::names_caller(&caller);
             let words = "You are sending other large messages already: wait until one of them is answered.\n";
             return Decision::Answer(Response::text(429, words).header("Retry-After", "1"));
         };
-        Decision::Read { limit: limits::MCP_BYTES, place: Some(place), then }
+        Decision::Read { route, limit: limits::MCP_BYTES, place: Some(place) }
     }
 
-    /// Serves a whole request. Returns the part that may block: all of it for the authorization server, because it writes grants
-    /// and calls GitHub.
-    fn run(self: Arc<Self>, then: Continuation, request: Request, responder: Responder) -> Option<Blocking> {
-        match then {
-            Continuation::Shared(answer) => {
-                Some(Box::new(move || responder.respond(answer(&self.oauth, &request))))
-            }
-            Continuation::OAuth(answer, server) => {
-                Some(Box::new(move || responder.respond(answer(&self.oauth, &server.resource, &request))))
-            }
-            Continuation::Mcp(endpoint, server) => self.call_mcp(endpoint, &server, request, responder),
+    /// The answer of the authorization server to a whole request.
+    fn answer(&self, route: Route, server: Option<&McpServer>, request: &Request) -> Response {
+        let (oauth, head) = (&self.oauth, &request.head);
+        match (route, server.map(|server| &*server.resource)) {
+            (Route::Callback, _) => oauth.callback.get(head),
+            (Route::Account, _) if head.method == Method::Post => oauth.account.post(request),
+            (Route::Account, _) => oauth.account.get(head),
+            (Route::Register, Some(resource)) => oauth.register.post(resource, request),
+            (Route::Authorize, Some(resource)) => oauth.authorize.get(resource, head),
+            (Route::Consent, Some(resource)) => oauth.consent.post(resource, request),
+            (Route::Token, Some(resource)) => oauth.token.post(resource, request),
+            (Route::Revoke, Some(resource)) => oauth.token.post_revocation(resource, request),
+            // `decide` reads the body of no other request.
+            _ => self.browsers.no_route(NoRoute::NotFound, head),
         }
     }
 
     fn call_mcp(
         &self,
-        endpoint: Endpoint,
+        route: Route,
         McpServer { resource, mcp }: &McpServer,
         request: Request,
         responder: Responder,
@@ -292,17 +261,22 @@ impl App {
         let principal = match self.oauth.bearer.principal(resource, &request.head) {
             Ok(principal) => principal,
             Err(error) => {
-                responder.respond(resource.challenge(&request.head, endpoint, error));
+                responder.respond(resource.challenge(&request.head, endpoint_of(route), error));
                 return None;
             }
         };
         responder.identify(&principal);
-        if endpoint == Endpoint::Mcp {
+        if route == Route::Mcp {
             return mcp.handle(request, principal, responder);
         }
         let (mcp, message_path) = (mcp.clone(), format!("{}{MESSAGE}", resource.url.path()));
         Some(Box::new(move || mcp.handle_http_sse(request, principal, (responder, &message_path))))
     }
+}
+
+/// The endpoint of a server that a route is, or describes.
+fn endpoint_of(route: Route) -> Endpoint {
+    if matches!(route, Route::Mcp | Route::ResourceMetadata) { Endpoint::Mcp } else { Endpoint::Sse }
 }
 
 impl Handler for App {
@@ -329,13 +303,22 @@ impl Handler for App {
         });
         match decision {
             Decision::Answer(response) => Admission::Answered(response.with_fields(fields)),
-            Decision::Read { limit, place, then } => {
-                let passes_on = matches!(&then, Continuation::Mcp(_, server) if server.mcp.passes_on());
+            Decision::Read { route, limit, place } => {
+                let called = server.clone().filter(|_| route.kind() == RouteKind::Mcp);
+                let passes_on = called.as_ref().is_some_and(|server| server.mcp.passes_on());
                 let run = move |body, mut responder: Responder| {
                     responder.fields = fields;
                     responder.witness = Some(Arc::new(line.restarted()));
                     let request = Request { head, body };
-                    let rest = trace::within(trace.clone(), || self.run(then, request, responder))?;
+                    let rest: Blocking = match called {
+                        Some(server) => trace::within(trace.clone(), || {
+                            self.call_mcp(route, &server, request, responder)
+                        })?,
+                        // All of it may block: the authorization server writes grants and calls GitHub.
+                        None => Box::new(move || {
+                            responder.respond(self.answer(route, server.as_deref(), &request))
+                        }),
+                    };
                     Some(Box::new(move || trace::within(trace, rest)) as Blocking)
                 };
                 Admission::Welcome(Ticket { limit, place: Box::new(place), passes_on, run: Box::new(run) })
