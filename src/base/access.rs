@@ -235,17 +235,6 @@ fn leads_elsewhere(uri: &str) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessRules(Option<Vec<Arc<AccessRule>>>);
 
-/// The rules' verdict on a caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The first rule that names them.
-    Named(Arc<AccessRule>),
-    /// No rule names them.
-    Nobody,
-    /// It depends on whether they are a member of this group.
-    Unknown(Group),
-}
-
 impl AccessRules {
     /// Reads a list of rules.
     ///
@@ -280,25 +269,18 @@ impl AccessRules {
         self.0.as_deref()
     }
 
-    /// The rules' verdict on a caller. An unknown membership stops the search: no later rule applies instead.
-    pub fn standing(&self, who: Who<'_>) -> Standing {
-        let Some(rules) = &self.0 else { return Standing::Named(Arc::default()) };
+    /// The rule that applies to a caller: the first that names them; `None` if none does.
+    ///
+    /// # Errors
+    /// It depends on whether they are a member of this group. That stops the search: no later rule applies instead.
+    pub fn rule_for(&self, who: Who<'_>) -> Result<Option<Arc<AccessRule>>, Group> {
+        let Some(rules) = &self.0 else { return Ok(Some(Arc::default())) };
         for rule in rules {
-            match rule.names(who) {
-                Ok(true) => return Standing::Named(Arc::clone(rule)),
-                Ok(false) => {}
-                Err(group) => return Standing::Unknown(group.clone()),
+            if rule.names(who).map_err(Group::clone)? {
+                return Ok(Some(Arc::clone(rule)));
             }
         }
-        Standing::Nobody
-    }
-
-    /// The rule that applies to a caller.
-    pub fn rule_for(&self, who: Who<'_>) -> Option<Arc<AccessRule>> {
-        match self.standing(who) {
-            Standing::Named(rule) => Some(rule),
-            Standing::Nobody | Standing::Unknown(_) => None,
-        }
+        Ok(None)
     }
 
     /// Whether a rule depends on memberships at GitHub.

@@ -26,9 +26,7 @@ mod startup_error;
 mod throttle;
 pub mod trace;
 
-pub use self::access::{
-    AccessRule, AccessRules, AllowRule, Glob, ServerAccess, Standing, Who, checked_login,
-};
+pub use self::access::{AccessRule, AccessRules, AllowRule, Glob, ServerAccess, Who, checked_login};
 pub use self::bounded::BoundedMap;
 pub use self::cancel::{CancelToken, outlive};
 pub use self::capacity::Capacity;

@@ -1,9 +1,7 @@
 //! Access rules in the report: the effect of each rule, and the view of one person.
 
 use super::{Report, words};
-use crate::base::{
-    AccessRule, AccessRules, AllowRule, Glob, Group, Memberships, Standing, Subject, UserId, Who,
-};
+use crate::base::{AccessRule, AccessRules, AllowRule, Glob, Group, Memberships, Subject, UserId, Who};
 use crate::config::Config;
 
 impl Report {
@@ -68,22 +66,20 @@ impl Report {
         }
         for (server, rules) in servers {
             let mut known = given.clone();
-            let standing = loop {
-                match rules.standing(Who { memberships: &known, ..who }) {
-                    Standing::Unknown(group) => known.note(&group, false),
-                    standing @ (Standing::Named(_) | Standing::Nobody) => break standing,
+            let rule = loop {
+                match rules.rule_for(Who { memberships: &known, ..who }) {
+                    Ok(rule) => break rule,
+                    Err(group) => known.note(&group, false),
                 }
             };
-            let text = match standing {
-                Standing::Named(rule) => {
+            let text = match rule {
+                Some(rule) => {
                     let same = |other: &std::sync::Arc<AccessRule>| **other == *rule;
                     let number = rules.list().and_then(|list| list.iter().position(same));
                     let by = number.map(|number| format!("by rule {}: ", number.saturating_add(1)));
                     format!("{server}{}{}", by.unwrap_or_default(), opened(&rule))
                 }
-                Standing::Nobody | Standing::Unknown(_) => {
-                    format!("{server}nothing: no rule names them{}", only(subject, groups))
-                }
+                None => format!("{server}nothing: no rule names them{}", only(subject, groups)),
             };
             self.say("would see", text);
         }

@@ -22,7 +22,7 @@ impl Core {
     /// The rule that applies to a caller. One that opens nothing if the rules have changed since the caller was admitted.
     pub(super) fn access(&self, caller: &Principal) -> Arc<AccessRule> {
         let rule = self.settings.access.rules().rule_for(Who::from(caller));
-        rule.unwrap_or_else(|| Arc::new(AccessRule::closed()))
+        rule.ok().flatten().unwrap_or_else(|| Arc::new(AccessRule::closed()))
     }
 
     /// Whether a caller under this rule may call a tool.

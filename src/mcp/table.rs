@@ -36,7 +36,7 @@ impl Owner {
     /// Whether the current rules let them read a resource.
     pub(super) fn may_read(&self, uri: &str, access: &ServerAccess) -> bool {
         let who = Who { subject: self.subject, login: &self.login, memberships: &self.memberships };
-        access.rules().rule_for(who).is_some_and(|rule| rule.opens_resource(uri))
+        access.rules().rule_for(who).ok().flatten().is_some_and(|rule| rule.opens_resource(uri))
     }
 }
 

@@ -26,7 +26,7 @@ fn rule(fixture: &Fixture, rules: Value) {
 /// Whether the rule of the caller of a request opens this tool; `Err` if none names them.
 fn opens(fixture: &Fixture, token: &str, tool: &str) -> Result<bool, BearerError> {
     let caller = fixture.bearer(token)?;
-    Ok(fixture.resource.access.rules().rule_for(Who::from(&caller)).unwrap().opens_tool(tool))
+    Ok(fixture.resource.access.rules().rule_for(Who::from(&caller)).unwrap().unwrap().opens_tool(tool))
 }
 
 fn of_members() -> Value {

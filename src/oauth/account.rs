@@ -181,7 +181,7 @@ impl AccountEndpoint {
         // GitHub is not asked about groups: somebody whom one of them admits is recognised by having a grant.
         let is_let_in = rules.names(who) || rules.has_groups() && !grants.is_empty();
         let mut usable = self.resources.all();
-        usable.retain(|resource| is_let_in && resource.access.rules().rule_for(who).is_some());
+        usable.retain(|resource| is_let_in && matches!(resource.access.rules().rule_for(who), Ok(Some(_))));
         self.resources.pages.list(&Listing {
             login,
             grants: &grants,

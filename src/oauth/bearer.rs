@@ -7,7 +7,7 @@ use super::live_grants::LiveGrants;
 use super::resource::{Endpoint, ProtectedResource};
 use super::sealer::Sealer;
 use super::upstream::{CallersUpstream, Upstreams};
-use crate::base::{Principal, Scopes, Standing, Timestamp, Who, limits, trace};
+use crate::base::{Principal, Scopes, Timestamp, Who, limits, trace};
 use crate::http::{Head, Method, PublicUrl, Response};
 use crate::seal::Sealed;
 use crate::store::{self, Grant, Stage};
@@ -142,10 +142,10 @@ impl ProtectedResource {
         if self.needs_user && who.subject.user().is_none() {
             return Some(BearerError::NeedsUser);
         }
-        match self.access.rules().standing(who) {
-            Standing::Named(_) => None,
-            Standing::Unknown(_) => Some(BearerError::UnknownMembership),
-            Standing::Nobody => Some(BearerError::NotAllowed),
+        match self.access.rules().rule_for(who) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(BearerError::NotAllowed),
+            Err(_) => Some(BearerError::UnknownMembership),
         }
     }
 

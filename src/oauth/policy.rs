@@ -2,7 +2,7 @@
 
 use super::deny::DenyList;
 use super::provider::{IdentityProvider, Obstacle, ProviderError};
-use crate::base::{AccessRules, AllowRule, Identity, Memberships, Secret, Standing, Subject, Who};
+use crate::base::{AccessRules, AllowRule, Identity, Memberships, Secret, Subject, Who};
 use crate::store::Grant;
 
 /// The rules that the operator may change while the server runs. Immutable: a change replaces them.
@@ -77,10 +77,10 @@ pub(super) fn memberships(
 ) -> Result<Option<Memberships>, ProviderError> {
     let (mut known, mut invited) = (Memberships::default(), None);
     loop {
-        match access.standing(who(identity, &known)) {
-            Standing::Named(_) => return Ok(Some(known)),
-            Standing::Nobody => return invited.map_or(Ok(None), Err),
-            Standing::Unknown(group) => match provider.is_member(token, identity, &group) {
+        match access.rule_for(who(identity, &known)) {
+            Ok(Some(_)) => return Ok(Some(known)),
+            Ok(None) => return invited.map_or(Ok(None), Err),
+            Err(group) => match provider.is_member(token, identity, &group) {
                 Ok(is_member) => known.note(&group, is_member),
                 // A pending invitation is no membership. Any other obstacle may hide one.
                 Err(error @ ProviderError::Blocked(Obstacle::InvitationPending)) => {
@@ -93,10 +93,10 @@ pub(super) fn memberships(
     }
 }
 
-/// The verdict of one server's rules on the owner of a grant, as if none of their memberships were known:
-/// [`Standing::Unknown`] if one decides.
-pub(super) fn standing(access: &AccessRules, grant: &Grant) -> Standing {
-    access.standing(Who { memberships: &Memberships::default(), ..grant.who() })
+/// Whether one of these rules names the owner of a grant; `None` if that depends on their memberships, as if none of them were known.
+pub(super) fn names_owner(access: &AccessRules, grant: &Grant) -> Option<bool> {
+    let rule = access.rule_for(Who { memberships: &Memberships::default(), ..grant.who() });
+    rule.ok().map(|rule| rule.is_some())
 }
 
 #[cfg(test)]

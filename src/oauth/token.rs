@@ -11,15 +11,15 @@ use super::answer;
 use super::clients::ClientRegistry;
 use super::issued::{AccessToken, AuthorizationCode, RefreshToken};
 use super::live_grants::{LiveGrants, log_grant};
-use super::policy::{Rules, memberships, standing};
+use super::policy::{Rules, memberships, names_owner};
 use super::provider::{IdentityProvider, ProviderError};
 use super::resource::ProtectedResource;
 use super::sealer::Sealer;
 use super::token_error::{TokenError, invalid_grant};
 use super::upstream::{RefreshPlace, Upstreams};
 use crate::base::{
-    AccessRules, ClientFingerprint, GrantId, Memberships, RateLimit, Scopes, Secret, Standing, Subject,
-    Timestamp, limits, log,
+    AccessRules, ClientFingerprint, GrantId, Memberships, RateLimit, Scopes, Secret, Subject, Timestamp,
+    limits, log,
 };
 use crate::http::{Form, Request, Response};
 use crate::seal::SealError;
@@ -185,8 +185,7 @@ impl TokenEndpoint {
             };
             // T11: one of parallel refreshes asks GitHub; the others then find the generation that it has made. A refresh that
             // finds no place has consumed nothing.
-            let depends = || matches!(standing(&access, &grant), Standing::Unknown(_));
-            if place.is_none() && (rules.has_groups() || depends()) {
+            if place.is_none() && (rules.has_groups() || names_owner(&access, &grant).is_none()) {
                 place = Some(self.upstreams.refresh_place(&grant).map_err(|_| TokenError::Unavailable)?);
                 continue;
             }
@@ -243,7 +242,7 @@ impl TokenEndpoint {
         place: Option<&RefreshPlace>,
     ) -> Result<Option<(String, Memberships)>, ProviderError> {
         let Some(place) = place else {
-            let is_named = rules.names(grant.who()) && matches!(standing(access, grant), Standing::Named(_));
+            let is_named = rules.names(grant.who()) && names_owner(access, grant) == Some(true);
             return Ok(is_named.then(|| (grant.login.clone(), Memberships::default())));
         };
         let asked = self.upstreams.ask(&place.lock, secret, |token| {

@@ -69,7 +69,9 @@ fn rules_name_a_service_token_or_it_is_refused() {
     rule("token:cron");
     let token = added(&fixture, &order("cron", &[]));
     let caller = admitted(&fixture, &token).unwrap();
-    assert!(!fixture.resource.access.rules().rule_for(Who::from(&caller)).unwrap().opens_tool("other"));
+    assert!(
+        !fixture.resource.access.rules().rule_for(Who::from(&caller)).unwrap().unwrap().opens_tool("other")
+    );
     rule("token:other");
     assert_eq!(refused(&fixture, &token), (BearerError::NotAllowed, None));
 }
