@@ -246,8 +246,10 @@ impl App {
             (Route::Consent, Some(resource)) => oauth.consent.post(resource, request),
             (Route::Token, Some(resource)) => oauth.token.post(resource, request),
             (Route::Revoke, Some(resource)) => oauth.token.post_revocation(resource, request),
-            // `decide` reads the body of no other request.
-            _ => self.browsers.no_route(NoRoute::NotFound, head),
+            // `decide` has answered these, or a ticket calls the MCP endpoint.
+            (Route::Health | Route::Ready | Route::Home | Route::Mcp | Route::Sse | Route::Message, _)
+            | (Route::ServerMetadata | Route::ResourceMetadata | Route::SseMetadata, _)
+            | (_, None) => self.browsers.no_route(NoRoute::NotFound, head),
         }
     }
 
