@@ -108,8 +108,7 @@ impl Problem {
             ),
             Problem::DeniedClient => explain(403, "denied_client").says(
                 "The program that sent you here may not use this server",
-                "The person who runs this server does not let this program in, whoever uses it. Ask them \
-                 if you think that they should.",
+                "The person who runs this server has blocked it for everybody.",
             ),
             Problem::NoClientDocument => explain(400, "no_client_document").says(
                 "This server could not find out which program sent you here",
@@ -161,16 +160,15 @@ impl Problem {
             ),
             Problem::LoginNotStored => explain(503, "storage").says(
                 "This server cannot save your login",
-                "Nothing was allowed. The person who runs this server finds in its log why its storage \
-                 refuses.",
+                "Nothing was allowed. The person who runs this server finds the reason in its log.",
             ),
             Problem::TableUnreadable => explain(503, "table").says(
-                "This server's storage refuses",
+                "This server's storage does not work",
                 "Nothing was changed. Wait a minute, then try again. The person who runs this server finds \
                  in its log what is wrong.",
             ),
             Problem::EndedInMemory => explain(503, "ended_in_memory").says(
-                "That access has ended, but this server's storage refuses",
+                "That access has ended, but this is not saved yet",
                 "It stays ended while this server runs, which goes on trying to save that. If the server \
                  is restarted before its storage works again, end the access once more. The person who runs \
                  this server finds in its log what is wrong.",
@@ -198,8 +196,7 @@ fn github(error: ProviderError) -> Explanation {
         ),
         ProviderError::Misconfigured => explain(502, "misconfigured").says(
             "GitHub does not accept this server",
-            "Its client id, client secret or callback address is wrong. The person who runs this server \
-             finds in its log what to change.",
+            "The person who runs this server finds in its log what to change.",
         ),
         ProviderError::UsedUp => explain(503, "used_up").says(
             "GitHub asks you to slow down",

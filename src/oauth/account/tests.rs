@@ -108,7 +108,7 @@ fn a_failed_write_still_ends_the_sessions_of_the_grants() {
     assert!(!fixture.server.grants.is_ready());
     let response = Visitor::signed_in(&fixture).press("revoke=all");
     assert_eq!(response.status(), 503);
-    assert!(text(&response).contains("That access has ended, but this server&#39;s storage refuses"));
+    assert!(text(&response).contains("That access has ended, but this is not saved yet"));
     assert_eq!(fixture.ended().len(), 2);
 }
 
