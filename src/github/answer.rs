@@ -32,7 +32,7 @@ pub(super) const MALFORMED: &Refusal =
 const UNKNOWN: &Refusal =
     &Refusal { reason: "unknown_error", error: ProviderError::Nonsense, hint: NOT_GITHUB };
 
-const NOT_GITHUB: &str = "check that GITHUB_URL is a GitHub; see githubstatus.com";
+pub(super) const NOT_GITHUB: &str = "check GITHUB_URL and GITHUB_API_URL; see githubstatus.com";
 
 /// The errors that GitHub documents, apart from [`WRONG_CREDENTIALS`].
 const REFUSALS: &[Refusal] = &[

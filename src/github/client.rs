@@ -137,7 +137,7 @@ impl Client {
             Ok(_) | Err(ProviderError::Refused | ProviderError::Blocked(_)) => "refused",
             Err(ProviderError::Unreachable) => "unreachable",
             Err(ProviderError::Busy | ProviderError::UsedUp) => "busy",
-            Err(ProviderError::Misconfigured | ProviderError::Nonsense) => "nonsense",
+            Err(ProviderError::Misconfigured | ProviderError::Nonsense) => "bad_answer",
         });
         result
     }
@@ -154,10 +154,8 @@ impl Client {
         }
         let unreachable = |error: ureq::Error| {
             let error = trust::describe(&error); // contains no part of a header or a body
-            log::warn(
-                "github.unreachable",
-                &[Field::Route(route), Field::Millis(started.elapsed()), Field::Detail(&error)],
-            );
+            let fields = [Field::Route(route), Field::Millis(started.elapsed()), Field::Detail(&error)];
+            log::warn("github.unreachable", &fields);
             ProviderError::Unreachable
         };
         let response = send().map_err(unreachable)?;
@@ -180,7 +178,7 @@ impl Client {
             Ok(body) if status == 403 && answer::is_rate_limit(&body) => Err(paused(limits::GITHUB_PAUSE)),
             Ok(body) => Ok(Answer { status, scopes, body }),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                log::warn("github.nonsense", &[Field::Route(route), Field::Reason("too long")]);
+                log::warn("github.bad_answer", &[Field::Route(route), Field::Reason("too long")]);
                 Err(ProviderError::Nonsense)
             }
             Err(error) => Err(unreachable(error.into())),

@@ -102,12 +102,14 @@ impl GitHub {
             200 => {
                 answer::profile(&answer.body, &answer.scopes).ok_or_else(|| nonsense("user", answer.status))
             }
-            // Revoked or expired.
-            401 => Err(ProviderError::Refused),
-            403 => Err(answer::obstacle(&answer.body).map_or(ProviderError::Refused, ProviderError::Blocked)),
-            404 => {
-                Err(misconfigured("user", "there is no GitHub API at this url: check GITHUB_API_URL", &url))
+            // Revoked, expired, or of another GitHub.
+            401 => {
+                let hint = "none for an old token; if new ones are refused, check that GITHUB_API_URL is GITHUB_URL's";
+                log::warn("github.refused", &[Field::Route("user"), Field::Status(401), Field::Hint(hint)]);
+                Err(ProviderError::Refused)
             }
+            403 => Err(answer::obstacle(&answer.body).map_or(ProviderError::Refused, ProviderError::Blocked)),
+            404 => Err(misconfigured("user", "no GitHub API is here: check GITHUB_API_URL", &url)),
             status => Err(nonsense("user", status)),
         }
     }
@@ -172,16 +174,14 @@ impl GitHub {
         let (status, token) = self.with_secret(ask, is_refused)?;
         token.map_err(|refusal| {
             let redirect_uri = form.iter().find(|(name, _)| *name == "redirect_uri").map(|(_, uri)| *uri);
-            log::warn(
-                "github.refused",
-                &[
-                    Field::Route("token"),
-                    Field::Status(status),
-                    Field::Reason(refusal.reason),
-                    Field::Url(redirect_uri.unwrap_or(&url)),
-                    Field::Hint(refusal.hint),
-                ],
-            );
+            let fields = [
+                Field::Route("token"),
+                Field::Status(status),
+                Field::Reason(refusal.reason),
+                Field::Url(redirect_uri.unwrap_or(&url)),
+                Field::Hint(refusal.hint),
+            ];
+            log::warn("github.refused", &fields);
             refusal.error
         })
     }
@@ -275,7 +275,8 @@ const SECRET_CHANGED: &str =
     "GitHub accepts the other secret of the file now: when this stays so, delete the one that it does not";
 
 fn nonsense(route: &'static str, status: u16) -> ProviderError {
-    log::warn("github.nonsense", &[Field::Route(route), Field::Status(status)]);
+    let fields = [Field::Route(route), Field::Status(status), Field::Hint(answer::NOT_GITHUB)];
+    log::warn("github.bad_answer", &fields);
     ProviderError::Nonsense
 }
 

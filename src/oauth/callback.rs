@@ -360,7 +360,10 @@ fn code_of(query: &Form) -> Result<&str, LoginError> {
         // GitHub is not asked about a code that it cannot have given.
         (None, Some(code)) if is_plain(code, "._-", 1..=limits::GITHUB_CODE_BYTES) => Ok(code),
         (Some("access_denied"), _) => Err(LoginError::Cancelled),
-        (Some("application_suspended" | "redirect_uri_mismatch"), _) => {
+        (Some(reason @ ("application_suspended" | "redirect_uri_mismatch")), _) => {
+            let hint = "compare the app's page at GitHub: its state, and its callback URL";
+            let fields = [log::Field::Route("callback"), log::Field::Reason(reason), log::Field::Hint(hint)];
+            log::warn("github.refused", &fields);
             Err(ProviderError::Misconfigured.into())
         }
         (Some(_), _) | (None, _) => Err(ProviderError::Refused.into()),

@@ -147,7 +147,7 @@ impl fmt::Display for ProviderError {
             ProviderError::Blocked(obstacle) => obstacle.word(),
             ProviderError::Misconfigured => "misconfigured",
             ProviderError::Unreachable => "unreachable",
-            ProviderError::Nonsense => "nonsense",
+            ProviderError::Nonsense => "bad_answer",
             ProviderError::Busy => "busy",
             ProviderError::UsedUp => "used_up",
         })

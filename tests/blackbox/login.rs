@@ -121,6 +121,24 @@ fn a_denial_goes_back_to_the_client_without_github() {
     assert_eq!(github.asked("/login/oauth/authorize"), 0);
 }
 
+/// The page refers the operator to the log, so the log has GitHub's reason: in its redirect, or for a token that it has just issued.
+#[test]
+fn a_login_that_github_refuses_leaves_the_reason_in_the_log() {
+    let github = FakeGitHub::start();
+    let server = Server::start(&github);
+    let client = server.register(&[REDIRECT_URI]);
+    let refused = |status, change: &dyn Fn(String) -> String, words: &str| {
+        let mut browser = Browser::default();
+        let callback = change(server.through_github(&client, &mut browser));
+        browser.visit(&callback).expect(status);
+        server.wait_for_log(words);
+    };
+    let suspended = |callback: String| callback.replace("code=", "error=application_suspended&unused=");
+    refused(502, &suspended, "github.refused route=callback reason=application_suspended hint=");
+    github.know_no_token();
+    refused(400, &|callback| callback, "github.refused route=user status=401 hint=");
+}
+
 /// G3: an error at GitHub is a page of ours for the person, never a code for the client.
 #[test]
 fn a_code_that_github_refuses_lets_nobody_in() {

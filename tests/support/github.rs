@@ -32,6 +32,8 @@ struct State {
     user: (String, u64),
     /// Refuses at the token endpoint, in a 200 response like GitHub.
     refuses: bool,
+    /// Refuses its own tokens.
+    forgets: bool,
     /// The answer for everybody's membership.
     membership: Option<(u16, &'static str)>,
     /// The delay of each answer to the server.
@@ -71,6 +73,11 @@ impl FakeGitHub {
     /// Refuses every code from now on.
     pub(crate) fn refuse_codes(&self) {
         self.state.lock().unwrap().refuses = true;
+    }
+
+    /// Refuses every token from now on, as the API of another GitHub does.
+    pub(crate) fn know_no_token(&self) {
+        self.state.lock().unwrap().forgets = true;
     }
 
     /// Sets status and fixture of the answer to requests for a membership.
@@ -135,8 +142,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
             }
             "/login/oauth/access_token" => (200, String::new(), state.redeem(&body)),
             "/api/v3/user" => match bearer.and_then(|token| state.tokens.get(token)) {
-                Some((login, id)) => (200, String::new(), user(login, *id)),
-                None => (401, String::new(), fixture("bad_credentials").to_string()),
+                Some((login, id)) if !state.forgets => (200, String::new(), user(login, *id)),
+                _ => (401, String::new(), fixture("bad_credentials").to_string()),
             },
             _ if path.starts_with("/api/v3/user/memberships/") => {
                 let (status, name) = state.membership.unwrap_or((404, "not_found"));
