@@ -1,7 +1,6 @@
 //! Root certificates and HTTP settings of all outgoing calls (`github`, `documents`, `bridge`). The roots are Mozilla's, which are
 //! compiled in, and those of the operator.
 
-use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +41,8 @@ impl Trust {
         let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter(|root| !is_limited(root));
         let mut roots: Vec<Certificate<'static>> = mozilla.map(|root| Certificate::from_der(root)).collect();
         if let Some(path) = file {
-            let failed = |why: &dyn Display| StartupError::in_file("MCP_CA_FILE", path, why);
-            let not_pem = || failed(&"it must hold certificates in PEM form, and each must be whole");
-            let pem = capped::read(path).map_err(|error| failed(&error))?;
+            let not_pem = || StartupError::in_file("MCP_CA_FILE", path, "it needs whole PEM certificates");
+            let pem = capped::read(path).map_err(|e| StartupError::in_file("MCP_CA_FILE", path, e))?;
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| not_pem())?;
@@ -104,23 +102,27 @@ impl Trust {
     }
 }
 
-/// An error of a call as text. Of a certificate that no trusted root has signed, with advice, short enough to be kept in an error of MCP.
+/// Errors of ureq and rustls by a word in them, and their texts here.
+const ERRORS: [(&str, &str); 5] = [
+    ("timeout: ", "it did not answer in time"),
+    ("UnknownIssuer", "its certificate's issuer is unknown: MCP_CA_FILE can name it"),
+    ("CaUsedAsEndEntity", "its certificate is for a CA: make one with CA:FALSE"),
+    ("verification time", "its certificate has expired or is not valid yet, or the clock here is wrong"),
+    ("InvalidContentType", "it does not speak TLS: its URL may begin with http://"),
+];
+
+/// An error of a call as text, with advice where there is some, short enough to be kept in an error of MCP.
 pub(crate) fn describe(error: &ureq::Error) -> String {
     let text = error.to_string();
-    if text.contains("UnknownIssuer") {
-        return "its certificate's issuer is unknown: MCP_CA_FILE can name it".to_owned();
-    }
-    if text.contains("CaUsedAsEndEntity") {
-        return "its certificate is for a CA: make one with CA:FALSE".to_owned();
-    }
-    text.strip_prefix("io: ").unwrap_or(&text).to_owned()
+    let known = ERRORS.iter().find(|(word, _)| text.contains(word));
+    known.map_or_else(|| text.trim_start_matches("io: "), |(_, known)| known).to_owned()
 }
 
 /// Requests a URL and returns the status of the answer, or the reason for its absence. For probes of our own server.
 pub fn status(url: &str) -> Result<u16, String> {
     let trust = Trust::load(None).map_err(|error| error.to_string())?;
     let agent = trust.agent_config(limits::HEALTH).build().new_agent();
-    agent.get(url).call().map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
+    agent.get(url).call().map(|answer| answer.status().as_u16()).map_err(|error| describe(&error))
 }
 
 #[cfg(test)]

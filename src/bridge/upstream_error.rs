@@ -27,7 +27,7 @@ impl UpstreamError {
     pub(super) const NOT_UTF8: UpstreamError =
         UpstreamError::Unusable(Cow::Borrowed("its answer is not UTF-8"));
     pub(super) const NO_ANSWER: UpstreamError =
-        UpstreamError::Unusable(Cow::Borrowed("its answer broke off or belongs to another request"));
+        UpstreamError::Unusable(Cow::Borrowed("its answer broke off, or is no answer to this request"));
 
     /// An error status, with the message of the JSON-RPC error in the body if there is one.
     pub(super) fn of_status(status: StatusCode, body: &str) -> UpstreamError {

@@ -305,7 +305,7 @@ fn upstream_failures_are_described_in_our_own_words() {
         ("large event", "larger than 8 MiB"),
         ("long head", "cannot be reached"),
         ("utf-8", "not UTF-8"),
-        ("other", "belongs to another request"),
+        ("other", "is no answer to this request"),
         ("broken", "broke off"),
         ("short", "broke off"),
         ("drop", "cannot be reached"),
