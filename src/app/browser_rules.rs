@@ -59,7 +59,7 @@ impl BrowserRules {
         let host = head.headers.one("host").ok().flatten().unwrap_or_default();
         if !self.public_url.accepts_host(host) {
             trace::refused("host");
-            self.log_refused("host", host, "if this is your host, set MCP_PUBLIC_URL to it");
+            self.log_refused("host", host, "set MCP_PUBLIC_URL if it is yours; proxies must pass on Host");
             let words = format!("This server is reached at {} only.\n", self.public_url);
             return Err(Response::text(421, words).into());
         }

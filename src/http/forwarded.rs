@@ -23,10 +23,10 @@ impl TrustedProxies {
     pub fn parse(text: &str) -> Result<TrustedProxies, &'static str> {
         let mut proxies = TrustedProxies::default();
         for entry in text.split(',').map(str::trim) {
-            if entry == "unix" {
-                proxies.unix_socket = true;
-            } else {
-                proxies.networks.push(Network::parse(entry)?);
+            match Network::parse(entry) {
+                Ok(network) => proxies.networks.push(network),
+                Err(_) if entry == "unix" => proxies.unix_socket = true,
+                Err(_) => return Err("write a comma list of addresses, networks like 10.0.0.0/8, and unix"),
             }
         }
         Ok(proxies)

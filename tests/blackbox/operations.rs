@@ -136,7 +136,8 @@ fn a_flood_of_refusals_is_logged_in_few_lines() {
     let start = crate::support::instant();
     (0..400).for_each(|_| rebound());
     let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
-    server.wait_for_log("request.refused reason=host");
+    let hint = "set MCP_PUBLIC_URL if it is yours; proxies must pass on Host";
+    server.wait_for_log(&format!("request.refused reason=host addr=evil.example hint=\"{hint}\""));
     let page = server.metrics();
     assert_eq!(sample(&page, "mcp_refusals_total{reason=\"host\"}"), 400);
     let log = server.log();
