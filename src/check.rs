@@ -261,7 +261,7 @@ impl Report {
         let name = &entry.name;
         match &entry.location {
             Location::Upstream { url, .. } if !url.is_private() => self.warn(
-                format!("what people ask {url} and what it answers travels in the clear"),
+                format!("requests to {url} and its answers travel in the clear"),
                 "use https, unless nobody else is on that network",
             ),
             Location::Upstream { .. } => {}
@@ -358,7 +358,7 @@ impl Report {
             && config.places().any(Listen::is_loopback);
         if (for_proxies || behind_one) && config.trusted_proxies == TrustedProxies::default() {
             self.warn(
-                "limits by address take everybody behind the proxy for one",
+                "limits by address count everybody behind the proxy as one sender",
                 "have the proxy set X-Forwarded-For and name it in MCP_TRUSTED_PROXY (127.0.0.1, or unix for the Unix socket)",
             );
         }

@@ -115,7 +115,7 @@ fn a_report_lists_listeners_and_limits() {
             "what systemd listens on for it, in the clear",
             "77 sessions (32 of one user)",
             "512 connections (64 from one address)",
-            "unsafe: limits by address take everybody behind the proxy for one",
+            "unsafe: limits by address count everybody behind the proxy as one sender",
         ],
     );
     assert!(!text.contains("others reach"), "{text}");

@@ -303,7 +303,7 @@ fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
     match [ids, users, clients, all].concat().as_slice() {
         [selection] => Ok(Operation::Revoke(selection.clone())),
         [] => Err(unusable("say what is to end: an ID, or --user, --client or --all")),
-        [..] => Err(unusable("say one thing: an ID, or --user, --client or --all")),
+        [..] => Err(unusable("give one of these: an ID, or --user, --client or --all")),
     }
 }
 
@@ -323,7 +323,7 @@ fn revoke_token(line: &CommandLine) -> Result<Operation, StartupError> {
 }
 
 fn token_name(line: &CommandLine) -> Result<TokenName, StartupError> {
-    const FORM: &str = "say one name: up to 32 lower-case letters, digits, - and _, a letter or digit first";
+    const FORM: &str = "give one name: up to 32 lower-case letters, digits, - and _, a letter or digit first";
     let name = only_argument(line, FORM)?;
     let name = TokenName::parse(name.strip_prefix("token:").unwrap_or(name));
     name.ok_or_else(|| StartupError::unusable(line.command.words.join(" "), FORM))
@@ -338,7 +338,7 @@ fn only_argument<'l>(line: &'l CommandLine, what: &str) -> Result<&'l str, Start
 }
 
 fn restart(line: &CommandLine) -> Result<Operation, StartupError> {
-    let server = only_argument(line, "say one name of `servers list`")?;
+    let server = only_argument(line, "give one name of `servers list`")?;
     Ok(Operation::RestartServer(server.to_owned()))
 }
 

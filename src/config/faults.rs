@@ -50,7 +50,7 @@ pub(super) fn of(config: &Config) -> Vec<StartupError> {
         (
             audit.path.is_none() && (audit.is_required || audit.hashes_arguments),
             "MCP_AUDIT_LOG",
-            "it is what MCP_AUDIT_REQUIRED and MCP_AUDIT_ARGUMENTS are about: write a file, or - for standard output",
+            "MCP_AUDIT_REQUIRED and MCP_AUDIT_ARGUMENTS need it: write a file, or - for standard output",
         ),
         (
             config.access.is_some() && config.bridge.file.is_some(),
@@ -60,12 +60,12 @@ pub(super) fn of(config: &Config) -> Vec<StartupError> {
         (
             !config.clients.admit_any(),
             "MCP_REGISTRATION",
-            "no client could come: leave registration open or MCP_CLIENT_DOCUMENTS on, or name your clients in MCP_CLIENTS",
+            "no client could log in: leave registration open or MCP_CLIENT_DOCUMENTS on, or name your clients in MCP_CLIENTS",
         ),
         (
             !config.listen.is_empty() && config.behind_proxy.is_some(),
             "MCP_LISTEN",
-            "leave it out together with --behind-proxy: one door serves",
+            "leave one of the two out: a server has MCP_LISTEN or MCP_BEHIND_PROXY",
         ),
         (
             config.passed_sockets > 0 && !config.listen.contains(&Listen::Systemd),
@@ -75,7 +75,7 @@ pub(super) fn of(config: &Config) -> Vec<StartupError> {
         (
             has_certificate && !has_tls_place,
             "MCP_TLS_CERT",
-            "leave it out together with --behind-proxy and where all is Unix sockets: the proxy encrypts",
+            "leave it out with MCP_BEHIND_PROXY, and if all listeners are Unix sockets: the proxy encrypts",
         ),
         (
             has_certificate && has_tls_place && !is_https(config),

@@ -70,7 +70,7 @@ pub(super) fn read(
             let unused = given.remove(place).place;
             warnings.push(Warning {
                 what: format!("{name} in {unused} is not used: {} has it as well", each.place),
-                fix: "take one of the two away".to_owned(),
+                fix: "remove one of the two".to_owned(),
                 hidden: Some(name),
             });
         }
@@ -89,7 +89,7 @@ fn unknown_variables(env: &Environment) -> Option<Warning> {
     let unknown: Vec<&str> = env.keys().map(String::as_str).filter(unknown).collect();
     (!unknown.is_empty()).then(|| Warning {
         what: format!("the environment has variables that are no options: {}", unknown.join(", ")),
-        fix: "leave them if they are other programs'; --help lists the options".to_owned(),
+        fix: "leave them if they belong to other programs; --help lists the options".to_owned(),
         hidden: None,
     })
 }

@@ -199,7 +199,11 @@ fn the_trusted_door_is_on_loopback_or_a_unix_socket() {
     for bad in ["systemd", "0.0.0.0:3001", "10.0.0.1:80", "unix:run/mcp.sock", "localhost:80", "127.0.0.1"] {
         refused(&["--behind-proxy", bad], &[], "--behind-proxy: write a loopback address");
     }
-    refused(&["--behind-proxy", "127.0.0.1:1", "--listen", "127.0.0.1:2"], &[], "one door serves");
+    refused(
+        &["--behind-proxy", "127.0.0.1:1", "--listen", "127.0.0.1:2"],
+        &[],
+        "a server has MCP_LISTEN or MCP_BEHIND_PROXY",
+    );
 }
 
 #[test]
@@ -351,7 +355,7 @@ fn registration_and_client_documents_are_on_by_default() {
     check(&["demo"], Registration::Open, false);
     check(&["demo", "--client-documents", "on"], Registration::Open, true);
     let none = ["--registration", "closed", "--client-documents", "off"];
-    refused(&none, &[], "no client could come");
+    refused(&none, &[], "no client could log in");
     assert_eq!(config(&none, &[("MCP_CLIENTS", "/etc/clients")]).clients.file, Some("/etc/clients".into()));
     refused(&["--registration", "on"], &[], "write open or closed");
     refused(&["--client-documents", "yes"], &[], "write on or off");

@@ -133,7 +133,7 @@ fn load_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certi
         return Err(missing(CERT, cert, "certificate in PEM form"));
     }
     let secret = PrivateKeyDer::from_pem_slice(&read(KEY, key)?)
-        .map_err(|_| missing(KEY, key, "private key in PEM form, without a passphrase"))?;
+        .map_err(|_| missing(KEY, key, "unencrypted private key in PEM form"))?;
     CertifiedKey::from_der(chain, secret, provider).map_err(|error| {
         let key = key.display();
         StartupError::in_file(CERT, cert, format!("it and {KEY} ({key}) cannot be used together: {error}"))

@@ -98,7 +98,7 @@ fn keyring(keys: &[Secret<[u8; 32]>], path: &Path) -> Result<Keyring, StartupErr
     let keys = Some(keys).filter(|keys| keys.len() <= limits::KEYS).and_then(Keyring::new);
     keys.ok_or_else(|| {
         let path = path.display();
-        StartupError::new(format!("{path} must hold from 1 to {} keys, one a line", limits::KEYS))
+        StartupError::new(format!("{path} must hold from 1 to {} keys, the newest first", limits::KEYS))
     })
 }
 

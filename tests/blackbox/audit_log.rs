@@ -357,5 +357,5 @@ fn an_unusable_file_is_named_before_the_start() {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("MCP_AUDIT_LOG: it is what MCP_AUDIT_REQUIRED"), "{said}");
+    assert!(said.contains("MCP_AUDIT_LOG: MCP_AUDIT_REQUIRED and"), "{said}");
 }

@@ -61,7 +61,7 @@ fn every_server_of_a_file_is_reported() {
         "every user of this machine can read FILE",
         "what files leaves in its home directory",
         "gh gets people's tokens at GitHub",
-        "travels in the clear",
+        "travel in the clear",
     ] {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }

@@ -55,9 +55,9 @@ fn service_tokens_are_ordered_by_name() {
     assert_eq!(addresses, ["10.0.0.0/8", "::1", "192.0.2.7"]);
     assert_eq!(command(&["tokens", "list"]).operation, Operation::ListTokens);
     assert_eq!(command(&["tokens", "revoke", "ci"]).operation, Operation::Revoke(Selection::Token(name)));
-    refused(&["tokens", "add"], &[], "tokens add: say one name: up to 32 lower-case letters");
-    refused(&["tokens", "add", "CI"], &[], "tokens add: say one name");
-    refused(&["tokens", "revoke", "a", "b"], &[], "tokens revoke: say one name");
+    refused(&["tokens", "add"], &[], "tokens add: give one name: up to 32 lower-case letters");
+    refused(&["tokens", "add", "CI"], &[], "tokens add: give one name");
+    refused(&["tokens", "revoke", "a", "b"], &[], "tokens revoke: give one name");
     refused(&["tokens", "add", "ci", "--days", "a year"], &[], "--days: write a number of days");
     refused(&["tokens", "add", "ci", "--address", "10.0.0.1/8"], &[], "ends in zeros, like 10.0.0.0/8");
     refused(&["tokens", "revoke", "ci", "--days", "1"], &[], "no option \"--days\"");
@@ -154,8 +154,8 @@ fn ambiguous_commands_are_refused() {
     refused(&["key", "rotate", "now"], &[], "key rotate takes no argument \"now\"");
     refused(&["grants", "list", "--all"], &[], "no option \"--all\"");
     refused(&["grants", "revoke"], &[], "say what is to end");
-    refused(&["grants", "revoke", "--all", "--user", "octocat"], &[], "say one thing");
-    refused(&["grants", "revoke", "--user", "a", "--user", "b"], &[], "say one thing");
+    refused(&["grants", "revoke", "--all", "--user", "octocat"], &[], "give one of these");
+    refused(&["grants", "revoke", "--user", "a", "--user", "b"], &[], "give one of these");
     refused(&["grants", "revoke", "--all=yes"], &[], "--all: it takes no value");
     refused(&["grants", "revoke", "--user"], &[], "--user needs a value");
     refused(&["grants", "revoke", "--user="], &[], "--user needs a value");

@@ -44,7 +44,7 @@ fn one_listener_beyond_loopback_requires_a_public_url() {
 #[test]
 fn a_certificate_needs_a_tcp_listener() {
     let tls = [URL, ("MCP_TLS_CERT", "/tls/cert.pem"), ("MCP_TLS_KEY", "/tls/key.pem")];
-    refused(&["--listen", "unix:/run/a.sock"], &tls, "where all is Unix sockets");
+    refused(&["--listen", "unix:/run/a.sock"], &tls, "if all listeners are Unix sockets");
     config(&["--listen", "unix:/run/a.sock,[::]:443"], &tls);
     config(&["--listen", "systemd"], &tls);
 }

@@ -252,7 +252,7 @@ fn files_that_cannot_be_used_are_named() {
     let copy = |files: &Files, name: &str| {
         fs::copy(fixture(name), files.0.join("key")).unwrap();
     };
-    check("swapped", &|files| copy(files, "ecdsa.pem"), "key", "no private key");
+    check("swapped", &|files| copy(files, "ecdsa.pem"), "key", "no unencrypted private key");
     check("other", &|files| copy(files, "rsa.key"), "pem", "together");
     let endless = |files: &Files| {
         fs::write(files.0.join("pem"), vec![b'x'; crate::base::limits::FILE_BYTES + 1]).unwrap()
