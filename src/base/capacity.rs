@@ -35,7 +35,7 @@ impl Capacity {
     pub fn fault(&self) -> Option<&'static str> {
         let kept_free = self.connections.div_ceil(4);
         (self.streams > self.connections.saturating_sub(kept_free)).then_some(
-            "a quarter of MCP_MAX_CONNECTIONS stays free for logins and calls: lower this, or raise that",
+            "a quarter of the connections stays free for logins and calls: lower it, or raise MCP_MAX_CONNECTIONS",
         )
     }
 

@@ -26,7 +26,7 @@ impl BridgeSetup<'_> {
     pub(crate) fn entries(self) -> Result<Vec<ServerEntry>, Vec<StartupError>> {
         let sources = self.options.sources();
         if sources.len() > 1 {
-            let why = format!("{} describe what is served: take one", sources.join(" and "));
+            let why = format!("{} describe what is served: leave one out", sources.join(" and "));
             return Err(vec![StartupError::new(why)]);
         }
         if self.options.upstream.is_none() && !self.options.headers.is_empty() {

@@ -253,11 +253,7 @@ fn limits_are_numbers_that_fit_together() {
     for bad in ["0", "-1", "+1", "100001", "1e3", "many", "99999999999999999999"] {
         refused(&["--max-sessions", bad], &[], "--max-sessions: write a number from 1 to 100000");
     }
-    refused(
-        &["--max-connections", "300"],
-        &[],
-        "MCP_MAX_STREAMS: a quarter of MCP_MAX_CONNECTIONS stays free",
-    );
+    refused(&["--max-connections", "300"], &[], "MCP_MAX_STREAMS: a quarter of the connections stays free");
 }
 
 /// G7: base URLs are https, or http on loopback.

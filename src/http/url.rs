@@ -110,8 +110,7 @@ impl PublicUrl {
             );
         }
         if !https && !is_loopback_host(host) {
-            return Err("http is for loopback hosts only: tokens would travel in the clear. Use https, \
-                        with a reverse proxy in front if this server has no certificate");
+            return Err("http is for loopback hosts only: tokens would travel in the clear. Use https");
         }
         // The default port is not part of an origin (RFC 6454 section 6.2).
         let authority = match (port, https) {

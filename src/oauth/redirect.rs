@@ -16,8 +16,8 @@ const BAD_CHARACTER: &str =
     "a redirect URI may only have visible ASCII characters, no backslash, no asterisk";
 const FRAGMENT: &str = "a redirect URI must not have a fragment";
 const BAD_SCHEME: &str = "a redirect URI must start with https, loopback http or an app's own scheme";
-const PLAIN_HTTP: &str = "http redirect URIs are for localhost, 127.0.0.1 and [::1] only; use https \
-                          (in a local network, the operator can name the client in MCP_CLIENTS)";
+const PLAIN_HTTP: &str = "http redirect URIs are for localhost, 127.0.0.1 and [::1], and in MCP_CLIENTS \
+                          for hosts of a local network; use https";
 const UNKNOWN_SCHEME: &str = "a private-use scheme must be a reverse domain name like com.example.app, \
                               a known client's, or one that the operator admits with MCP_REDIRECT_SCHEMES";
 const BAD_AUTHORITY: &str = "a redirect URI must name a host, no user, and a valid port if any";
