@@ -6,8 +6,8 @@ use crate::http::{self, Form, Response, escape};
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:0 auto;padding:1rem}\
-.banner{background:#b00020;color:#fff;text-align:center;font-weight:bold;padding:1rem;border-radius:.5rem}\
-.banner strong{display:block;font-size:min(2.5rem,11vw)}\
+header{background:#b00020;color:#fff;text-align:center;font-weight:bold;padding:1rem;border-radius:.5rem}\
+header strong{display:block;font-size:min(2.5rem,11vw)}\
 fieldset{border:1px solid #8888;border-radius:.5rem;margin:1rem 0}\
 label{display:block;padding:.4rem 0}\
 button{font:inherit;padding:.6rem 1.2rem;margin:0 .5rem .5rem 0;border:1px solid #8888;border-radius:.5rem}\
@@ -61,7 +61,7 @@ pub(super) fn problem(status: u16, text: &'static str) -> Response {
 /// A whole page around `main`.
 fn page(status: u16, main: &str) -> Response {
     let body = format!(
-        "<p class=\"banner\"><strong>SIMULATED</strong> This is not GitHub. Nobody's identity is checked here.</p><main>{main}</main>"
+        "<header><strong>SIMULATED</strong> This is not GitHub. Nobody's identity is checked here.</header><main>{main}</main>"
     );
     http::page(status, "Simulated GitHub", STYLE, &body)
 }

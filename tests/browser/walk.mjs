@@ -249,7 +249,8 @@ for (const look of LOOKS) {
         await shoot(page, `${name}-${look.name}`);
       };
       await error("error", `${demo.origin}/authorize?client_id=unknown`);
-      await error("way-back", (await linkFor("https://client.example/callback")).replace("response_type=code", "response_type=token"));
+      const longHost = `https://${"0123456789".repeat(5)}.client.example/callback`;
+      await error("way-back", (await linkFor(longHost)).replace("response_type=code", "response_type=token"));
       await page.goto(demo.origin);
       await shoot(page, `home-${look.name}`);
     });
