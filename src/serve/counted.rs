@@ -46,9 +46,9 @@ impl Counted {
 
     pub(super) fn add_to(&self, page: &mut Page) {
         let (mcp, servers) = (self.mcp.counts(), self.servers());
-        let help = "Connections and heads that became no request.";
+        let help = "Connections and request heads that a listener refused, by reason.";
         page.counters("mcp_door_refusals_total", help, "reason", &self.door.refusals.counts());
-        let help = "Requests that break the protocol and were served.";
+        let help = "Requests that break the protocol and were served, by kind.";
         page.counters("mcp_tolerated_total", help, "kind", &self.mcp.tolerated());
         let help = "Lines for the audit log: written, or failed.";
         page.counters("mcp_audit_lines_total", help, "outcome", &audit::counts());
@@ -71,7 +71,7 @@ impl Counted {
         page.gauge("mcp_connections", "Open connections.", self.door.running.held());
         page.gauge("mcp_streams", "Open streams.", self.door.streams.held());
         page.gauge("mcp_sessions", "Sessions of the older protocol era.", mcp.sessions);
-        page.gauge("mcp_listeners", "Open subscriptions of the newer.", mcp.listeners);
+        page.gauge("mcp_listeners", "Open subscriptions of the newer era.", mcp.listeners);
         page.gauge("mcp_calls", "Calls that run.", mcp.calls);
         page.gauge("mcp_queue", "Requests that wait for a worker.", self.pool.waiting());
         page.gauge("mcp_workers", "Workers that run.", self.pool.workers());
