@@ -18,7 +18,7 @@ use super::socket::Socket;
 use super::tls::Tls;
 use super::wire::{self, After, Asked, Sink};
 use crate::base::log::{self, Field};
-use crate::base::{Throttle, clock, limits};
+use crate::base::{clock, limits};
 use crate::http::Body;
 use crate::sys;
 
@@ -29,7 +29,6 @@ const MADE_ROOM: &str = "made_room";
 pub(crate) struct Acceptor {
     door: Arc<DoorState>,
     /// Bounds the log lines about connections that were refused or evicted.
-    log_limit: Throttle,
     /// Becomes readable (end of file) when the door closes.
     woken: UnixStream,
     /// Refused connections, to be drained for a moment before they are closed.
@@ -50,8 +49,7 @@ impl Acceptor {
             .name("edge-refused".to_owned())
             .stack_size(limits::CONNECTION_STACK_BYTES)
             .spawn(move || drain_refused(&queue, time))?;
-        let log_limit = Throttle::new(1);
-        Ok(Acceptor { door, log_limit, woken, refused, spare, has_evicted: false })
+        Ok(Acceptor { door, woken, refused, spare, has_evicted: false })
     }
 
     /// Accepts until the door closes.
@@ -151,7 +149,7 @@ impl Acceptor {
 
     /// Logs the limit that a connection exceeded, at most once a second for each: clients control the rate of connections.
     fn report(&self, reason: &'static str, peer: Option<IpAddr>) {
-        let Some(omitted) = self.log_limit.pass(reason, clock::monotonic()) else {
+        let Some(omitted) = self.door.log_limit.pass(reason, clock::monotonic()) else {
             return;
         };
         let settings = &self.door.settings;
@@ -182,7 +180,7 @@ impl Acceptor {
         {
             return;
         }
-        if let Some(omitted) = self.log_limit.pass("accept_failed", clock::monotonic()) {
+        if let Some(omitted) = self.door.log_limit.pass("accept_failed", clock::monotonic()) {
             let hint = "raise the limit of open files, or lower MCP_MAX_CONNECTIONS, if this lasts";
             let fields = [Field::Error(&error.to_string()), Field::Hint(hint), Field::Omitted(omitted)];
             log::error("edge.accept_failed", &fields);

@@ -193,7 +193,7 @@ impl Connection {
                 self.socket.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)])
             }
             Body::Stream(stream) => {
-                let Some(_place) = door.streams.take(()) else {
+                let Some(_place) = door.stream_place() else {
                     drop(stream);
                     let response = self.door.refusal(Refusal::Busy);
                     return self.answer(response, asked, after);

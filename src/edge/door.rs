@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::Settings;
 use super::connections::Connections;
 use super::refusal::Refusal;
-use crate::base::{CancelToken, Counters, Held, Quota, clock, limits};
+use crate::base::log::{self, Field};
+use crate::base::{CancelToken, Counters, Held, Quota, Throttle, clock, limits};
 use crate::http::{Handler, Response, Waiter};
 use crate::workers::Pool;
 
@@ -67,6 +68,8 @@ pub struct DoorState {
     pub(crate) connections: Arc<Connections>,
     /// Open streams.
     pub(crate) streams: Arc<Quota<()>>,
+    /// Clients control the rate of lines about limits that are reached.
+    pub(super) log_limit: Throttle,
     /// Bytes of bodies in memory. Small bodies, which unauthenticated clients may send, have a budget of their own: large ones, however
     /// slow, keep nobody from logging in.
     small_bodies: Arc<Quota<()>>,
@@ -89,6 +92,7 @@ impl DoorState {
             connections: Connections::new(Arc::clone(&running), settings.connections_per_address),
             running,
             streams: Quota::in_total(settings.streams),
+            log_limit: Throttle::new(1),
             // One for each connection, so that a login always finds room.
             small_bodies: Quota::in_total(settings.connections.saturating_mul(limits::UNCHECKED_BODY_BYTES)),
             large_bodies: Quota::in_total(settings.large_body_bytes_in_flight),
@@ -103,6 +107,17 @@ impl DoorState {
     pub(crate) fn refusal(&self, refusal: Refusal) -> Response {
         self.refusals.count(refusal.word());
         refusal.response()
+    }
+
+    /// A place for one more stream. The application has logged its own answer already, so that there is none is a line of the door's.
+    pub(crate) fn stream_place(&self) -> Option<Held<()>> {
+        let place = self.streams.take(());
+        if place.is_none()
+            && let Some(omitted) = self.log_limit.pass("streams", clock::monotonic())
+        {
+            log::warn("edge.streams_full", &[Field::Omitted(omitted), Field::Hint("raise MCP_MAX_STREAMS")]);
+        }
+        place
     }
 
     /// An empty share of the memory budget for a body of at most `limit` bytes. It grows with the bytes that arrive.

@@ -58,22 +58,12 @@ impl Refusal {
             Refusal::BodyTooLarge => (413, "body_too_large", "Send a smaller body.\n"),
             Refusal::TargetTooLong => (414, "target_too_long", "Use a shorter request target.\n"),
             Refusal::Expectation => (417, "expectation", "Expect takes 100-continue only.\n"),
-            Refusal::AddressBusy => {
-                (429, "address_busy", "Close some of the connections from this address first.\n")
-            }
+            Refusal::AddressBusy => (429, "address_busy", "Close some connections of this address first.\n"),
             Refusal::HeadTooLarge => (431, "head_too_large", "Send fewer or shorter header fields.\n"),
             Refusal::MethodNotToken => (501, "method_not_token", "The method is not one of HTTP.\n"),
             Refusal::Busy => (503, "busy", "The server is busy: try again in a moment.\n"),
-            Refusal::NoLength => (
-                411,
-                "no_length",
-                "Content-Length must say how long the body is: have the proxy read requests whole.\n",
-            ),
-            Refusal::KeptOpen => (
-                400,
-                "kept_open",
-                "One request per connection: send Connection: close (docs/deploy has it for proxies and curl).\n",
-            ),
+            Refusal::NoLength => (411, "no_length", "Have the proxy send each body with Content-Length.\n"),
+            Refusal::KeptOpen => (400, "kept_open", "Send Connection: close (docs/deploy says how).\n"),
             Refusal::Version => (505, "version", "Use HTTP/1.1.\n"),
         }
     }

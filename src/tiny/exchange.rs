@@ -49,7 +49,7 @@ fn write(door: &DoorState, response: Response, asked: Asked, mut sink: Writer) {
     let written = match outgoing.body {
         Body::Bytes(body) => sink.write(&mut [IoSlice::new(&outgoing.head), IoSlice::new(&body)]),
         Body::Stream(stream) => {
-            let Some(_place) = door.streams.take(()) else {
+            let Some(_place) = door.stream_place() else {
                 return write(door, door.refusal(Refusal::Busy), asked, sink);
             };
             let (check, keep_alive) = (door.settings.client_check, door.settings.stream_keep_alive);

@@ -25,6 +25,8 @@ fn configured_limits_are_enforced() {
     let open: Vec<_> = sessions.iter().take(2).map(|session| stream(session)).collect();
     assert!(open.iter().all(|reading| reading.head().status == 200));
     assert_eq!(stream(&sessions[2]).head().status, 503);
+    let log = server.wait_for_log("edge.streams_full");
+    assert!(log.contains("hint=\"raise MCP_MAX_STREAMS\""), "{log}");
 
     let limits = [("MCP_MAX_STREAMS_PER_USER", "1"), ("MCP_MAX_SESSIONS_PER_USER", "2")];
     let server = Server::start_with(&FakeGitHub::start(), &limits);

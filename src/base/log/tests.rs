@@ -72,6 +72,7 @@ fn common_lines_leave_queue_space_for_other_events() {
         "request.refused",
         "github.token_kept",
         "edge.connections_full",
+        "edge.streams_full",
         "store.failed",
         "audit.failed",
     ] {
