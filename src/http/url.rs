@@ -110,7 +110,9 @@ impl PublicUrl {
             );
         }
         if !https && !is_loopback_host(host) {
-            return Err("http is for loopback hosts only: tokens would travel in the clear. Use https");
+            return Err(
+                "http is for loopback hosts only: use https, which a reverse proxy can provide for this server",
+            );
         }
         // The default port is not part of an origin (RFC 6454 section 6.2).
         let authority = match (port, https) {

@@ -108,7 +108,7 @@ impl Problem {
             ),
             Problem::DeniedClient => explain(403, "denied_client").says(
                 "The program that sent you here may not use this server",
-                "The person who runs this server has blocked it for everybody.",
+                "The person who runs this server has blocked it for everybody. Ask them if you need it.",
             ),
             Problem::NoClientDocument => explain(400, "no_client_document").says(
                 "This server could not find out which program sent you here",
