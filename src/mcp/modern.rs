@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -338,44 +338,22 @@ fn failed(id: &RequestId, error: &Error) -> Encoded {
     Encoded::error(status, Some(id), &error)
 }
 
-/// The response with a result and the members that this era adds, or with an error.
+/// The response with a result and the members that this era adds, or with an error. Results depend on the caller: no shared cache may keep
+/// them (M16).
 fn encode(
     server_info: &Map<String, Value>,
     id: &RequestId,
     result: Result<TypedReply, Error>,
     ttl_ms: Option<u64>,
 ) -> Encoded {
-    let (result_type, reply) = match result {
-        Ok(typed) => typed,
-        Err(error) => return failed(id, &error),
-    };
-    let result = ModernResult {
-        result_type,
-        reply: &reply,
-        ttl_ms,
-        cache_scope: ttl_ms.map(|_| "private"),
-        meta: reply.get("_meta").is_none().then_some(ServerMeta { server_info }),
-    };
-    Encoded::result(id, &result, outcome(&reply))
-}
-
-/// A result with the members that this era adds. Results depend on the caller: no shared cache may keep them (M16).
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ModernResult<'a> {
-    result_type: &'static str,
-    #[serde(flatten)]
-    reply: &'a Reply,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_scope: Option<&'static str>,
-    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
-    meta: Option<ServerMeta<'a>>,
-}
-
-#[derive(Serialize)]
-struct ServerMeta<'a> {
-    #[serde(rename = "io.modelcontextprotocol/serverInfo")]
-    server_info: &'a Map<String, Value>,
+    let whole = result.and_then(|(result_type, reply)| {
+        let identity = || BTreeMap::from([("io.modelcontextprotocol/serverInfo", server_info)]);
+        let meta = reply.get("_meta").is_none().then(identity);
+        let reply = reply.with("resultType", &result_type)?.with_some("ttlMs", ttl_ms)?;
+        reply.with_some("cacheScope", ttl_ms.map(|_| "private"))?.with_some("_meta", meta)
+    });
+    match whole {
+        Ok(reply) => Encoded::result(id, &reply, outcome(&reply)),
+        Err(error) => failed(id, &error),
+    }
 }
