@@ -226,7 +226,7 @@ pub enum CallError {
     /// The tool failed. The text is returned to the model, which can act on it.
     Tool(String),
     /// The request itself is wrong: a JSON-RPC error, which most clients show to the program and not to the model. In 2026-07-28 its code
-    /// determines the HTTP status; before, the status is 200.
+    /// determines the HTTP status, and a code that the specification reserves is replaced; before, the status is 200.
     Protocol(Error),
     /// The client has to answer these questions first. Created by [`super::Context::ask`], and by backends whose peer asks.
     InputRequired(Vec<InputRequest>),

@@ -255,7 +255,7 @@ impl Exchange {
     }
 
     fn end_task(&self, task: &Task, result: Result<Reply, CallError>, witness: Option<Arc<dyn Witness>>) {
-        let result = result.map_err(|error| self.dialect.error(error));
+        let result = result.map_err(|error| self.dialect.error(error).modern());
         let outcome = match &result {
             _ if task.cancel.is_tripped() => CallOutcome::Cancelled,
             Ok(reply) => outcome(reply),

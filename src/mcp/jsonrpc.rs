@@ -91,6 +91,16 @@ impl Error {
         known.map_or(("error", 200), |(_, word, status)| (*word, *status))
     }
 
+    /// The error as 2026-07-28 has it, which reserves codes and has taken some out of use (basic, "Error Codes").
+    pub(super) fn modern(self) -> Error {
+        let code = match self.code {
+            Error::RESOURCE_NOT_FOUND => Error::INVALID_PARAMS,
+            -32099..Error::UNSUPPORTED_VERSION => Error::INTERNAL,
+            code => code,
+        };
+        Error { code, ..self }
+    }
+
     /// The error with data.
     pub fn with_data(self, data: &Value) -> Error {
         Error { data: to_raw_value(data).ok(), ..self }

@@ -331,9 +331,7 @@ fn missing(capabilities: &Value) -> Error {
 }
 
 fn failed(id: &RequestId, error: &Error) -> Encoded {
-    // In this era "no such resource" is invalid params; the older code must not be sent.
-    let code = if error.code == Error::RESOURCE_NOT_FOUND { Error::INVALID_PARAMS } else { error.code };
-    let error = Error { code, ..error.clone() };
+    let error = error.clone().modern();
     let (_, status) = error.kind();
     Encoded::error(status, Some(id), &error)
 }

@@ -11,6 +11,7 @@ mod http_sse;
 mod intake;
 mod jsonrpc;
 mod legacy;
+mod messages;
 mod modern;
 mod nameless;
 mod offers;

@@ -1,0 +1,46 @@
+//! Messages that the specification does not allow are not sent, whatever a handler, a backend or a client does.
+
+use super::*;
+
+fn tool(name: &str) -> Tool {
+    Tool::new(name, "t", json!({ "type": "object" }))
+}
+
+fn serving(tool: Tool) -> Endpoint {
+    endpoint(ToolServer::builder("n", "1").tool(tool).build().unwrap())
+}
+
+fn in_session(session: &str, body: &Value) -> Request {
+    post(body).with("Mcp-Session-Id", session)
+}
+
+/// A call of the tool `t` by a client with these capabilities.
+fn call_with(capabilities: &Value) -> Request {
+    let mut meta = modern::meta();
+    meta["io.modelcontextprotocol/clientCapabilities"] = capabilities.clone();
+    modern::plain("tools/call", json!({ "name": "t", "_meta": meta }))
+}
+
+/// Basic, "Error Codes": a backend's codes that 2026-07-28 reserves or has taken out of use are not sent, not even in a task.
+#[test]
+fn error_codes_of_the_specification_are_not_lent_to_backends() {
+    let codes = [-32002, -32042, -32023, -32099, -32100, -32019, -32001, 7];
+    let expected = [-32602, -32603, -32603, -32603, -32100, -32019, -32001, 7];
+    for (code, expected) in codes.into_iter().zip(expected) {
+        let failing = move |_: &Context, _: NoArguments| Err::<ToolResult, _>(Error::new(code, "no").into());
+        let endpoint = serving(tool("t").tasks(TaskSupport::Optional).handler(failing));
+        assert_eq!(endpoint.send(call_with(&json!({}))).error_code(), expected);
+        let capabilities = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+        let waiting = endpoint.start(1, call_with(&capabilities));
+        let id = waiting.head().json()["result"]["taskId"].clone();
+        waiting.worker.join().unwrap();
+        let mut meta = modern::meta();
+        meta["io.modelcontextprotocol/clientCapabilities"] = capabilities;
+        let task = endpoint.send(modern::plain("tasks/get", json!({ "taskId": id, "_meta": meta })));
+        assert_eq!(task.json()["result"]["error"]["code"], expected);
+        let session = endpoint.session();
+        let before = in_session(&session, &call(1, "t", json!({})));
+        assert_eq!(endpoint.send(before).error_code(), code, "sessions have them");
+    }
+}
+
