@@ -92,7 +92,7 @@ pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> 
     // An elicitation in URL mode needs another capability.
     let asks_for_url = message::member::<String>(params, "mode").as_deref() == Some("url");
     match Capability::of_method(method)? {
-        Capability::Roots => None,
+        Capability::Roots | Capability::SamplingTools => None,
         Capability::Elicitation if asks_for_url => None,
         capability @ (Capability::Sampling | Capability::Elicitation) => Some(capability),
     }

@@ -81,6 +81,8 @@ pub enum Level {
 pub enum Capability {
     /// `sampling/createMessage`
     Sampling,
+    /// `sampling/createMessage` with tools that the client's model may use.
+    SamplingTools,
     /// `elicitation/create` with a form.
     Elicitation,
     /// `roots/list`
@@ -102,7 +104,7 @@ impl Capability {
     /// The method that needs it.
     pub fn method(self) -> &'static str {
         match self {
-            Capability::Sampling => "sampling/createMessage",
+            Capability::Sampling | Capability::SamplingTools => "sampling/createMessage",
             Capability::Elicitation => "elicitation/create",
             Capability::Roots => "roots/list",
         }
@@ -119,8 +121,9 @@ pub struct ClientCapabilities(
 
 /// A member that is present declares a capability, also if it is an empty object.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Declared {
-    sampling: Option<IgnoredAny>,
+    sampling: Option<Value>,
     elicitation: Option<Value>,
     roots: Option<IgnoredAny>,
     extensions: Option<Value>,
@@ -140,15 +143,15 @@ impl TryFrom<Declared> for ClientCapabilities {
         // An empty object means forms, as before the URL mode existed.
         let mode = |mode| has("elicitation", &declared.elicitation, mode);
         let forms = mode("form")? || !mode("url")?;
+        let tools = declared.sampling.as_ref().and_then(|sampling| sampling.get("tools"));
         let bits = [
             (declared.sampling.is_some(), ClientCapabilities::bit(Capability::Sampling)),
+            (tools.is_some_and(|tools| !tools.is_null()), ClientCapabilities::bit(Capability::SamplingTools)),
             (declared.elicitation.is_some() && forms, ClientCapabilities::bit(Capability::Elicitation)),
             (declared.roots.is_some(), ClientCapabilities::bit(Capability::Roots)),
             (has("extensions", &declared.extensions, TASKS_EXTENSION)?, ClientCapabilities::TASKS),
         ];
-        Ok(ClientCapabilities(
-            bits.iter().filter(|(is_there, _)| *is_there).fold(0, |all, (_, bit)| all | bit),
-        ))
+        Ok(ClientCapabilities(bits.iter().map(|(is_there, bit)| u8::from(*is_there) * bit).sum()))
     }
 }
 
@@ -160,6 +163,7 @@ impl ClientCapabilities {
             Capability::Sampling => 1,
             Capability::Elicitation => 2,
             Capability::Roots => 4,
+            Capability::SamplingTools => 16,
         }
     }
 
@@ -194,9 +198,12 @@ pub struct InputRequest {
 }
 
 impl InputRequest {
-    /// `sampling/createMessage`: has the client's model continue a conversation.
+    /// `sampling/createMessage`: has the client's model continue a conversation. `params` with `tools` need
+    /// [`Capability::SamplingTools`].
     pub fn sampling(key: impl Into<String>, params: &Value) -> InputRequest {
-        InputRequest::new(key.into(), Capability::Sampling, params)
+        let has_tools = params.get("tools").or(params.get("toolChoice")).is_some();
+        let capability = if has_tools { Capability::SamplingTools } else { Capability::Sampling };
+        InputRequest::new(key.into(), capability, params)
     }
 
     /// `elicitation/create`: has the person fill in a form. `schema` is a flat JSON object schema. The answer is

@@ -182,7 +182,7 @@ impl Context {
                 let members = serde_json::from_str::<Members>(answer.get()).ok();
                 members.and_then(|members| members.present().to_raw().ok()).unwrap_or(answer)
             }
-            Capability::Sampling | Capability::Roots => answer,
+            Capability::Sampling | Capability::SamplingTools | Capability::Roots => answer,
         };
         Ok(capabilities.into_iter().zip(answers).map(seen).collect())
     }

@@ -277,7 +277,9 @@ impl Dialect for ModernCall {
     }
 
     fn missing(&self, capability: Option<Capability>) -> Error {
-        capability.map_or_else(missing_tasks, |capability| missing(&json!({ capability.name(): {} })))
+        let is_in_part = capability == Some(Capability::SamplingTools);
+        let parts = if is_in_part { json!({ "tools": {} }) } else { json!({}) };
+        capability.map_or_else(missing_tasks, |capability| missing(&json!({ capability.name(): parts })))
     }
 
     fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {

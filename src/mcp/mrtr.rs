@@ -146,7 +146,7 @@ pub(super) fn has_shape(capability: Capability, answer: &RawValue) -> bool {
             matches!(action.as_deref(), Some("accept" | "decline" | "cancel"))
                 && members.get("content").is_none_or(|content| is_object(content) || is_absent(content))
         }
-        Capability::Sampling => has("role") && has("content"),
+        Capability::Sampling | Capability::SamplingTools => has("role") && has("content"),
         Capability::Roots => members.get("roots").is_some_and(|roots| roots.get().starts_with('[')),
     }
 }

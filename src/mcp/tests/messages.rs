@@ -44,3 +44,18 @@ fn error_codes_of_the_specification_are_not_lent_to_backends() {
     }
 }
 
+/// Sampling, "Tools in Sampling": tools are for clients that have declared them.
+#[test]
+fn a_client_is_asked_to_sample_with_tools_only_if_it_can() {
+    let endpoint = serving(tool("t").handler(|context, _: NoArguments| {
+        let params = json!({ "messages": [], "maxTokens": 1, "tools": [] });
+        context.ask::<Value>(InputRequest::sampling("s", &params)).map(|answer| answer.to_string())
+    }));
+    let refused = endpoint.send(call_with(&json!({ "sampling": {} })));
+    assert_eq!((refused.status, refused.error_code()), (400, -32021));
+    let needed = json!({ "requiredCapabilities": { "sampling": { "tools": {} } } });
+    assert_eq!(refused.json()["error"]["data"], needed);
+    let asked = endpoint.send(call_with(&json!({ "sampling": { "tools": {} } })));
+    assert_eq!(asked.json()["result"]["inputRequests"]["s"]["method"], "sampling/createMessage");
+}
+
