@@ -93,20 +93,18 @@ impl Context {
         &self.publisher
     }
 
-    /// Sends a log message, if the client wants messages of this level.
+    /// Sends a log message, if the client wants messages of this level. Data that cannot be JSON is dropped: a map with keys other than
+    /// strings.
     pub fn log(&self, level: Level, data: &impl Serialize) {
-        #[derive(Serialize)]
-        struct Params<'a, T> {
-            level: Level,
-            data: &'a T,
-        }
         if self.wants_log(level) {
-            let params = Params { level, data };
-            self.exchange.send(&jsonrpc::notification("notifications/message", Some(&params)));
+            let params = Reply::default().with("level", &level).and_then(|params| params.with("data", data));
+            let send =
+                |params| self.exchange.send(&jsonrpc::notification("notifications/message", Some(params)));
+            params.iter().for_each(send);
         }
     }
 
-    /// Reports progress, if the request has a progress token.
+    /// Reports progress, if the request has a progress token. JSON has no infinite numbers and no NaN: a report with one is dropped.
     pub fn progress(&self, progress: &Progress) {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -115,7 +113,8 @@ impl Context {
             #[serde(flatten)]
             progress: &'a Progress,
         }
-        if let Some(progress_token) = self.progress_token() {
+        let is_json = progress.progress.is_finite() && progress.total.is_none_or(f64::is_finite);
+        if let Some(progress_token) = self.progress_token().filter(|_| is_json) {
             let params = Params { progress_token, progress };
             self.exchange.send(&jsonrpc::notification("notifications/progress", Some(&params)));
         }

@@ -52,7 +52,6 @@ const SHARED_NAMES: &[&str] = &[
     "Exchange",
     "Full",
     "Operation",
-    "Params",
     "Parts",
     "Program",
     "Refusal",

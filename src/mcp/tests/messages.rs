@@ -59,3 +59,25 @@ fn a_client_is_asked_to_sample_with_tools_only_if_it_can() {
     assert_eq!(asked.json()["result"]["inputRequests"]["s"]["method"], "sampling/createMessage");
 }
 
+/// JSON has no NaN, and the keys of its objects are strings.
+#[test]
+fn reports_that_are_no_json_are_dropped() {
+    let endpoint = serving(tool("t").handler(|context, _: NoArguments| {
+        let report = |progress, total| context.progress(&Progress { progress, total, message: None });
+        report(f64::NAN, None);
+        report(f64::INFINITY, Some(1.0));
+        report(0.5, Some(f64::NEG_INFINITY));
+        context.log(Level::Info, &std::collections::HashMap::from([((1, 2), 3)]));
+        report(1.0, Some(2.0));
+        context.log(Level::Info, &f64::NAN);
+        Ok("done")
+    }));
+    let mut meta = modern::meta();
+    meta["progressToken"] = "p".into();
+    meta["io.modelcontextprotocol/logLevel"] = "debug".into();
+    let events = endpoint.send(modern::plain("tools/call", json!({ "name": "t", "_meta": meta }))).events();
+    assert_eq!(events.json()["params"], json!({ "progressToken": "p", "progress": 1.0, "total": 2.0 }));
+    assert_eq!(events.json()["params"], json!({ "level": "info", "data": null }));
+    assert_eq!(events.rest().len(), 1);
+}
+
