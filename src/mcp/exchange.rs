@@ -276,8 +276,10 @@ impl Exchange {
         events.is_abandoned(now)
     }
 
-    /// The call's stream. Turns a pending answer into one, unless its user leaves too many streams unread: then the result alone is sent.
+    /// The call's stream; none once its client has cancelled it. Turns a pending answer into one, unless its user leaves too many streams
+    /// unread: then the result alone is sent.
     fn events(&self) -> Option<Arc<EventStream>> {
+        (!self.call.cancel.is_tripped()).then_some(())?;
         let (events, body, responder) = {
             let mut state = self.state.lock();
             if let Phase::Streaming(events) | Phase::Shared(events) = &state.phase {

@@ -81,3 +81,25 @@ fn reports_that_are_no_json_are_dropped() {
     assert_eq!(events.rest().len(), 1);
 }
 
+/// A handler that goes on after the cancellation sends the client nothing more, above all no question.
+#[test]
+fn a_cancelled_call_asks_nothing() {
+    let endpoint = serving(tool("late").handler(|context, _: NoArguments| {
+        context.log(Level::Info, &"started");
+        context.cancel().wait(SOON);
+        context.log(Level::Info, &"cancelled");
+        let answer: Result<Option<Value>, _> = context.elicit("k", "?", &json!({ "type": "object" }));
+        assert!(matches!(answer, Err(CallError::Cancelled)));
+        Ok("late")
+    }));
+    let session = endpoint.session();
+    let waiting = endpoint.start(1, in_session(&session, &call(1, "late", json!({}))));
+    let events = waiting.head().events();
+    assert_eq!(events.json()["params"]["data"], "started");
+    let cancel =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    endpoint.send(in_session(&session, &cancel));
+    assert_eq!(events.rest(), []);
+    waiting.worker.join().unwrap();
+}
+
