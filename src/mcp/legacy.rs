@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Core;
@@ -342,15 +343,21 @@ impl Dialect for LegacyCall {
         self.session.keep(events);
     }
 
-    /// Asks on the call's own stream and waits, at most `limits::ASK` for each answer. Other requests of the session go on.
+    /// Asks on the call's own stream and waits, at most `limits::ASK` for each answer. Other requests of the session go on. Once an
+    /// answer is an error or late, the client is told to drop the open questions (lifecycle, "Timeouts").
     fn ask(&self, exchange: &Exchange, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         let mut waiting = Vec::with_capacity(requests.len());
         for request in &requests {
             let (id, answer) = self.session.expect_answer(&self.id);
             exchange.send(&jsonrpc::request(&id, request.capability.method(), &request.params));
-            waiting.push(answer);
+            waiting.push((id, answer));
         }
-        waiting.iter().map(wait_for).collect()
+        let answers: Result<_, _> = waiting.iter().map(|(_, answer)| wait_for(answer)).collect();
+        for (id, _) in waiting.iter().filter(|(id, _)| self.session.take_question(id).is_some()) {
+            let params = json!({ "requestId": id });
+            exchange.send(&jsonrpc::notification("notifications/cancelled", Some(&params)));
+        }
+        answers
     }
 
     fn missing(&self, capability: Option<Capability>) -> Error {

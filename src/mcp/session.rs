@@ -211,11 +211,15 @@ impl Session {
 
     /// Delivers the client's answer to the waiting handler; answers to unknown questions are ignored.
     pub(super) fn answer(&self, id: &RequestId, answer: ClientAnswer) {
-        let take = |request: &mut InFlight| request.questions.as_mut()?.remove(id);
-        let question = self.state.lock().in_flight.values_mut().find_map(take);
-        if let Some(question) = question {
+        if let Some(question) = self.take_question(id) {
             let _ = question.try_send(answer); // the handler may have given up
         }
+    }
+
+    /// Removes a question that is open.
+    pub(super) fn take_question(&self, id: &RequestId) -> Option<Sender<ClientAnswer>> {
+        let take = |request: &mut InFlight| request.questions.as_mut()?.remove(id);
+        self.state.lock().in_flight.values_mut().find_map(take)
     }
 
     // ---- streams ----

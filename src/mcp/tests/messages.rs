@@ -103,3 +103,35 @@ fn a_cancelled_call_asks_nothing() {
     waiting.worker.join().unwrap();
 }
 
+/// Lifecycle, "Timeouts": the client need not go on with a question whose answer nobody waits for.
+#[test]
+fn questions_that_nobody_waits_for_any_more_are_cancelled() {
+    let endpoint = serving(tool("ask").handler(|context, _: NoArguments| {
+        let ask = |key: &str| InputRequest::elicitation(key, "?", &json!({ "type": "object" }));
+        context.ask_all(["a", "b", "c"].map(ask).into()).map(|answers| answers.len().to_string())
+    }));
+    let session = endpoint.session();
+    let accept = || json!({ "result": { "action": "accept", "content": {} } });
+    let answer = |id: &Value, mut answer: Value| {
+        (answer["jsonrpc"], answer["id"]) = ("2.0".into(), id.clone());
+        assert_eq!(endpoint.send(in_session(&session, &answer)).status, 202);
+    };
+    let asked = || {
+        let events = endpoint.send(in_session(&session, &call(1, "ask", json!({})))).events();
+        let ids = [events.json(), events.json(), events.json()].map(|question| question["id"].clone());
+        answer(&ids[0], accept());
+        (events, ids)
+    };
+    let (events, ids) = asked();
+    answer(&ids[1], json!({ "error": { "code": -1, "message": "No" } }));
+    let cancelled = json!({ "method": "notifications/cancelled", "params": { "requestId": ids[2] } });
+    let said = events.json();
+    assert_eq!(json!({ "method": said["method"], "params": said["params"] }), cancelled);
+    assert_eq!(events.json()["result"]["isError"], true);
+    answer(&ids[2], accept()); // too late
+    let (events, ids) = asked();
+    answer(&ids[1], json!({ "result": { "action": "decline" } }));
+    answer(&ids[2], accept());
+    assert_eq!(events.json()["result"]["content"][0]["text"], "3");
+}
+
