@@ -33,9 +33,12 @@ impl Content {
         Content::new("audio", [("data", base64.into().into()), ("mimeType", mime_type.into())])
     }
 
-    /// The contents of a resource.
+    /// The contents of a resource. Without a URI, as made of a string, they are [`Content::text`].
     pub fn resource(ResourceContents(contents): ResourceContents) -> Content {
-        Content::new("resource", [("resource", Value::Object(contents.into()))])
+        match contents.get("uri") {
+            Some(_) => Content::new("resource", [("resource", Value::Object(contents.into()))]),
+            None => Content::text(contents.text("text")),
+        }
     }
 
     /// A link to a resource that can be read: its URI and its name.
@@ -79,13 +82,12 @@ impl ResourceContents {
 
     /// Adds the URI and the media type of the resource, unless the contents have their own.
     pub(super) fn or_of(mut self, uri: &str, mime_type: Option<&Value>) -> ResourceContents {
-        if self.0.get("uri").is_none() {
-            self.0.set("uri", uri.to_owned());
+        for (name, value) in [("uri", Some(uri.into())), ("mimeType", mime_type.cloned())] {
+            if let Some(value) = value.filter(|_| self.0.get(name).is_none()) {
+                self.0.set(name, value);
+            }
         }
-        match mime_type {
-            Some(mime_type) if self.0.get("mimeType").is_none() => self.with("mimeType", mime_type.clone()),
-            Some(_) | None => self,
-        }
+        self
     }
 }
 
@@ -110,11 +112,11 @@ impl ToolResult {
         self
     }
 
-    /// A result with structured content, also as JSON text for clients that only support text. Clients refuse a `value` that is not an
-    /// object.
+    /// A result with structured content, also as JSON text for clients that only support text. A `value` that is not an object is sent as
+    /// text alone: clients of up to 2025-11-25 refuse it.
     pub fn structured(value: Value) -> ToolResult {
         let text = value.to_string();
-        ToolResult { structured: Some(value), ..text.into() }
+        ToolResult { structured: Some(value).filter(Value::is_object), ..text.into() }
     }
 
     /// A failure, with a text for the model.

@@ -135,3 +135,22 @@ fn questions_that_nobody_waits_for_any_more_are_cancelled() {
     assert_eq!(events.json()["result"]["content"][0]["text"], "3");
 }
 
+/// Content that an older client would refuse, or every client, becomes text.
+#[test]
+fn content_that_clients_refuse_is_sent_as_text() {
+    let check = |result: fn() -> ToolResult, expected: Value| {
+        let endpoint = serving(tool("t").handler(move |_, _: NoArguments| Ok(result())));
+        let session = endpoint.session();
+        let answer = endpoint.send(in_session(&session, &call(1, "t", json!({}))));
+        assert_eq!(answer.json()["result"], expected);
+    };
+    let text = |text: &str| json!({ "content": [{ "type": "text", "text": text }] });
+    check(|| ToolResult::structured(json!([1])), text("[1]"));
+    check(|| ToolResult::structured(Value::Null), text("null"));
+    check(|| Content::resource("bare".into()).into(), text("bare"));
+    check(
+        || Content::resource(ResourceContents::from("x").with("uri", "a:b")).into(),
+        json!({ "content": [{ "type": "resource", "resource": { "text": "x", "uri": "a:b" } }] }),
+    );
+}
+
