@@ -211,12 +211,12 @@ fn not_a_message(reason: &str) -> Error {
     Error::new(Error::INVALID_REQUEST, format!("Not a JSON-RPC 2.0 message: {reason}"))
 }
 
-/// A refusal with the id of the request, if it can be read without the other members.
+/// A refusal with the id, if it can be read without the other members and is not that of a request of this server.
 fn refusal(text: &str, error: Error) -> Refusal {
-    let envelope = Some(text)
-        .filter(|text| text.trim_start().starts_with('{'))
-        .map(serde_json::from_str::<Envelope<'_>>);
-    let id = envelope.and_then(|envelope| serde_json::from_str(envelope.ok()?.id?.get()).ok());
+    let is_response = |envelope: &Envelope<'_>| envelope.result.or(envelope.error).is_some();
+    let envelope = json::read::<Envelope<'_>>(text).ok();
+    let envelope = envelope.filter(|envelope| envelope.method.is_some() || !is_response(envelope));
+    let id = envelope.and_then(|envelope| serde_json::from_str(envelope.id?.get()).ok());
     Refusal { id, error, is_in_params: false }
 }
 

@@ -40,8 +40,10 @@ pub(super) fn post(core: &Arc<Core>, inbound: Inbound, message: Message) {
         },
         // This revision has no notifications by POST: they are accepted and ignored.
         Message::Notification { .. } => return inbound.responder.respond(Response::new(202)),
-        Message::Response { id, .. } => {
-            failed(&id, &Error::new(Error::INVALID_REQUEST, "There are no requests to be answered"))
+        // Without the id, which is not that of a request of the client (transports, "Sending Messages").
+        Message::Response { .. } => {
+            let error = Error::new(Error::INVALID_REQUEST, "There are no requests to be answered");
+            Encoded::error(400, None, &error)
         }
     };
     inbound.answer(answer);

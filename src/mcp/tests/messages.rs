@@ -154,3 +154,20 @@ fn content_that_clients_refuse_is_sent_as_text() {
     );
 }
 
+/// A refused response has the id of a request of this server: a client must not take the refusal for the answer to its own of that id.
+#[test]
+fn the_refusal_of_a_response_has_no_id() {
+    let endpoint = conformance();
+    for text in [
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":5}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"m"}}"#,
+        r#"{"jsonrpc":"1.0","id":1,"result":{}}"#,
+    ] {
+        let answer = endpoint.send(post_text(text));
+        assert_eq!((answer.status, answer.json().get("id")), (400, None), "{text}");
+    }
+    let response = post_text(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+    let refused = endpoint.send(response.with("MCP-Protocol-Version", "2026-07-28"));
+    assert_eq!((refused.status, refused.json().get("id")), (400, None));
+}

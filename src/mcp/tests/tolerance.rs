@@ -385,9 +385,9 @@ fn json_inside_a_string_is_never_unpacked() {
             format!(r#""error":{{"code":1,"message":"no","data":{hidden}}}"#),
         ] {
             let answer = endpoint.send(post_text(&format!(r#"{{"jsonrpc":"2.0","id":1,{rest}}}"#)));
-            assert_eq!((answer.error_code(), &answer.json()["id"]), (-32600, &json!(1)), "{rest}");
-            let said = answer.json()["error"]["message"].as_str().unwrap().to_owned();
-            assert!(said.ends_with("a member has a name that is not allowed here"), "{said}");
+            let (has_id, is_request) = (answer.json().get("id").is_some(), rest.starts_with(r#""method""#));
+            assert_eq!((answer.error_code(), has_id), (-32600, is_request), "{rest}");
+            assert!(answer.json().to_string().contains("a member has a name that is not allowed here"));
         }
     }
 }
