@@ -321,7 +321,8 @@ fn questions(requests: &[InputRequest], state: Option<String>) -> Result<TypedRe
     let reply = Reply::default()
         .with_some("inputRequests", (!by_key.is_empty()).then_some(by_key))?
         .with_some("requestState", state)?;
-    Ok(("input_required", reply))
+    // MRTR, "Server Requirements": one of the two must be there.
+    Some(("input_required", reply)).filter(|(_, reply)| !reply.is_empty()).ok_or_else(Error::internal)
 }
 
 /// The error for a request that does not declare the tasks extension.

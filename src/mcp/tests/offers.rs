@@ -227,6 +227,8 @@ fn a_prompt_that_fails_is_a_json_rpc_error() {
     };
     check("told", "no such law");
     check("asks", &Error::internal().message);
+    let asks = endpoint.send(modern::plain("prompts/get", json!({ "name": "asks" })));
+    assert_eq!(asks.error_code(), -32603, "a result must ask or have a state");
 }
 
 /// A method of a capability that the server has not announced does not exist.
