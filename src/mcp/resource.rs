@@ -20,7 +20,7 @@ pub struct Resource {
     pub(super) definition: Definition,
     pub(super) completers: Completers,
     /// Set by [`Resource::checked`]; a resource at one URI has none.
-    template: Option<UriTemplate>,
+    pub(super) template: Option<UriTemplate>,
     reader: Option<Box<Reader>>,
 }
 
@@ -91,11 +91,6 @@ impl Resource {
         self.definition.text(if self.is_template() { "uriTemplate" } else { "uri" })
     }
 
-    /// The variables' values in a URI that matches the template.
-    pub(super) fn variables(&self, uri: &str) -> Option<BTreeMap<String, String>> {
-        self.template.as_ref()?.matches(uri)
-    }
-
     /// The resource with its template parsed, if it is valid.
     pub(super) fn checked(self) -> Result<Resource, BuildError> {
         let refuse = |why| Err(BuildError::new("resource", self.uri(), why));
@@ -103,8 +98,13 @@ impl Resource {
         if self.is_template() && template.is_none() {
             return refuse("its URI is no template of RFC 6570 level 1");
         }
-        let has = |variable| template.as_ref().is_some_and(|template| template.has(variable));
-        if !self.completers.keys().all(|variable| has(variable)) {
+        // Official clients refuse the whole list for one URI without a scheme.
+        if !self.uri().contains(':') {
+            return refuse("its URI has no scheme");
+        }
+        let has =
+            |name| template.iter().flat_map(|each| &each.variables).any(|(variable, _)| variable == name);
+        if !self.completers.keys().all(has) {
             return refuse("it completes a variable that its URI does not have");
         }
         if self.reader.is_none() {
@@ -166,11 +166,6 @@ impl UriTemplate {
             rest = after;
         }
         Some(values)
-    }
-
-    /// Whether the template has a variable called `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.variables.iter().any(|(variable, _)| variable == name)
     }
 }
 

@@ -125,11 +125,11 @@ impl ToolServer {
 
     /// The resource at a URI, else the first template that matches it.
     fn resource(&self, uri: &str) -> Option<(&Resource, Match)> {
-        let found = |variables| Match { uri: uri.to_owned(), variables };
-        match self.resources.get(uri) {
-            Some(resource) => Some((resource, found(Default::default()))),
-            None => self.templates.iter().find_map(|each| Some((each, found(each.variables(uri)?)))),
-        }
+        let at = |variables| Match { uri: uri.to_owned(), variables };
+        let fixed = self.resources.get(uri).map(|resource| (resource, at(Default::default())));
+        fixed.or_else(|| {
+            self.templates.iter().find_map(|each| Some((each, at(each.template.as_ref()?.matches(uri)?))))
+        })
     }
 
     fn complete(&self, call: &Call, context: &Context) -> Result<Reply, CallError> {

@@ -207,6 +207,8 @@ fn a_definition_that_cannot_be_served_is_refused() {
     let completed = template("a:{x}").complete("y", |_, _| Vec::new());
     check(builder().resource(completed), "it completes a variable that its URI does not have");
     check(builder().resource(Resource::new("a:b", "r")), "it has no reader");
+    check(builder().resource(Resource::new("readme", "r").text("x")), "its URI has no scheme");
+    check(builder().resource(template("{x}")), "its URI has no scheme");
 }
 
 /// A prompt has no results that are errors, and only some calls of 2026-07-28 may end with questions.
