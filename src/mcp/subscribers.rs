@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Core;
-use super::call::Level;
+use super::call::{Level, Reply};
 use super::jsonrpc::{self, RequestId};
 use super::session::Session;
 use super::stream::EventStream;
@@ -223,11 +223,9 @@ impl Subscription {
     }
 
     fn publish(&self, method: &str, uri: Option<&str>) {
-        let params = match uri {
-            Some(uri) => json!({ "_meta": meta(&self.id), "uri": uri }),
-            None => json!({ "_meta": meta(&self.id) }),
-        };
-        self.events.publish(&jsonrpc::notification(method, Some(&params)));
+        let params = Reply::default().with("_meta", &meta(&self.id));
+        let params = params.and_then(|params| params.with_some("uri", uri));
+        self.events.publish(&jsonrpc::notification(method, params.as_ref().ok()));
     }
 
     /// Ends the subscription with the response to the request that opened it.
