@@ -133,8 +133,9 @@ impl Context {
     /// answer. So a handler should ask before it acts.
     ///
     /// # Errors
-    /// [`CallError::MissingCapability`] if the client takes no such questions, [`CallError::Protocol`] if its answer is an error, does
-    /// not fit `T` or does not come, [`CallError::InputRequired`] in 2026-07-28; hand them on with `?`.
+    /// [`CallError::MissingCapability`] if the client takes no such questions, [`CallError::Tool`] if its answer is an error or does not
+    /// come, [`CallError::Protocol`] if it does not fit `T`, [`CallError::Cancelled`] if the result is no longer wanted,
+    /// [`CallError::InputRequired`] in 2026-07-28; hand them on with `?`.
     pub fn ask<T: DeserializeOwned>(&self, request: InputRequest) -> Result<T, CallError> {
         let answers = self.ask_all(vec![request])?;
         from_answer(answers.first().ok_or(CallError::Cancelled)?.get())
