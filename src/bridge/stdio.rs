@@ -157,7 +157,7 @@ impl InputState {
         match stdin.as_ref().write(self.waiting.as_slices().0) {
             Ok(written) => drop(self.waiting.drain(..written)),
             Err(error) if is_for_later(&error) => {}
-            // The program has closed it; its end is noticed elsewhere.
+            // The program has closed it.
             Err(_) => (self.stdin, self.waiting) = (None, VecDeque::new()),
         }
         if self.waiting.is_empty() {
@@ -195,7 +195,7 @@ fn read_lines(
 /// The stage of a program's end.
 enum EndStage {
     Running,
-    /// It has closed its output, so that no answer can come; if it lives on, it is killed.
+    /// It has closed its input or output, so that no answer can come; if it lives on, it is killed.
     Mute,
     /// Its input is closed; SIGTERM is next.
     Asked,
@@ -267,6 +267,12 @@ impl ProgramThread {
         self.input.state.lock().is_over
     }
 
+    /// Whether the program has closed its input or output although it is not to end.
+    fn cannot_answer(&self) -> bool {
+        let state = self.input.state.lock();
+        !state.is_over && (state.stdin.is_none() || self.stdout.is_none())
+    }
+
     /// Waits for one event and handles it; returns how the program ended, once it has.
     fn step(&mut self) -> Option<String> {
         let full_pipe = self.input.state.lock().full_pipe();
@@ -283,6 +289,9 @@ impl ProgramThread {
         }
         if room {
             self.input.state.lock().write();
+        }
+        if matches!(self.stage, EndStage::Running) && self.cannot_answer() {
+            self.enter(EndStage::Mute, limits::bridge::CLOSE);
         }
         if full_pipe.is_none() || room {
             self.stalls = clock::instant() + limits::bridge::STALL;
@@ -350,7 +359,7 @@ impl ProgramThread {
                 }
                 self.enter(EndStage::Asked, limits::bridge::CLOSE);
             }
-            EndStage::Mute => self.fault("it had closed its standard output"),
+            EndStage::Mute => self.fault("it had closed its standard input or output"),
             EndStage::Asked => {
                 self.guardian.terminate();
                 self.enter(EndStage::Terminated, limits::bridge::TERMINATE);
@@ -393,9 +402,6 @@ impl ProgramThread {
         };
         if read_lines(&mut self.stdout, &mut self.buffer, take) == Err(TooLong) {
             fault = Some("it wrote a line of more than 8 MiB");
-        }
-        if self.stdout.is_none() && matches!(self.stage, EndStage::Running) && !self.is_asked() {
-            self.enter(EndStage::Mute, limits::bridge::CLOSE);
         }
         match fault {
             Some(fault) => self.fault(fault),

@@ -365,6 +365,7 @@ DEEDS = {
     "dying": ("did not answer: it was killed by signal 11", False),
     "half_dying": ("did not answer: it ended with exit status 3", False),
     "mute": ("did not answer: .*output", False),
+    "deafened": ("did not answer: .*input", False),
     "forking": ("done", True),
 }
 

@@ -243,6 +243,13 @@ def mute(id):
     stay()
 
 
+def deafened(id):
+    """Closes its input, asks, and lives on."""
+    os.close(0)
+    say({"id": "p", "method": "ping"})
+    stay()
+
+
 def deaf(id):
     """Stops reading, and answers."""
     answer(id, "done")
@@ -261,7 +268,7 @@ DEEDS = {
     deed.__name__: deed
     for deed in (crlf, in_pieces, not_utf8, long_line, endless_line, large_answer, noise, stderr_flood, stderr_line,
                  list_changed_storm, progress_storm, log_storm, request_storm, request_flood, question_flood, question_tail,
-                 many_questions, endless_rounds, silent, twice, forged, late, dying, half_dying, mute, deaf, forking)
+                 many_questions, endless_rounds, silent, twice, forged, late, dying, half_dying, mute, deafened, deaf, forking)
 }
 
 

@@ -132,7 +132,7 @@ fn invalid_or_excessive_output_ends_the_program() {
     );
     check("printf '\\377\\n'; sleep 1000", "it was ended: it wrote what is not UTF-8");
     check("yes banner", "it was ended: it wrote too much that is not JSON-RPC to its standard output");
-    check("exec >&-; sleep 1000", "it was ended: it had closed its standard output");
+    check("exec >&-; sleep 1000", "it was ended: it had closed its standard input or output");
     let program = Program::start("printf '{'; head -c 8000000 /dev/zero | tr '\\0' x; echo '}'");
     assert_eq!(program.message().len(), 8_000_002);
     assert_eq!(program.ending(), "it ended with exit status 0");
@@ -153,6 +153,15 @@ fn a_program_is_ended_in_three_steps() {
     program.stdio.end();
     assert_eq!(program.ending(), "it was killed by signal 9");
     assert!(started.elapsed() >= limits::bridge::CLOSE + limits::bridge::TERMINATE);
+}
+
+/// A message that cannot be delivered ends a program that has closed its input: its sender would wait for ever.
+#[test]
+fn a_program_that_closes_its_input_is_ended_at_the_next_message() {
+    let program = Program::start("exec <&-; echo {}; exec sleep 1000");
+    program.message();
+    program.stdio.send(text("{}")).unwrap();
+    assert_eq!(program.ending(), "it was ended: it had closed its standard input or output");
 }
 
 /// The end is detected by the process: a grandchild that holds the pipes open does not hide it.
