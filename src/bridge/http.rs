@@ -354,8 +354,15 @@ impl HttpSession {
             request = request.header("Last-Event-ID", last_id.as_bytes());
         }
         let response = self.with_headers(request, &state, "text/event-stream")?.call()?;
-        let status = response.status();
-        if status.is_success() { Ok(response) } else { Err(UpstreamError::of_status(status, "")) }
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            // Of a proxy while its upstream restarts.
+            status @ (StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT) => Err(ureq::Error::StatusCode(status.as_u16()).into()),
+            status => Err(UpstreamError::of_status(status, "")),
+        }
     }
 
     /// Ends a session at the upstream, whose answer is ignored.

@@ -45,7 +45,30 @@ fn a_get_stream_with_an_event_too_large_is_opened_again() {
     client.end();
 }
 
-/// An upstream that loses its session at each request, and reuses the id, has one GET stream.
+/// A proxy answers for an upstream that restarts; an upstream without such a stream answers 405.
+#[test]
+fn a_get_stream_is_opened_again_after_a_proxys_error() {
+    let opened = AtomicUsize::new(0);
+    let upstream = FakeUpstream::start(move |seen, stream| match seen.what() {
+        "GET" => match opened.fetch_add(1, Ordering::SeqCst) {
+            0 => answer_events(stream, "retry: 100\n\n"),
+            1 => answer(stream, "502 Bad Gateway\nContent-Type: text/html", "<h1>502</h1>"),
+            2 => {
+                let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+                answer_events(stream, &event(&changed));
+            }
+            _ => answer(stream, "405 Method Not Allowed", ""),
+        },
+        _ => assert!(served(seen, "s-1", stream)),
+    });
+    let client = Client::of(&upstream);
+    client.initialize();
+    assert_eq!(client.next()["method"], "notifications/tools/list_changed");
+    client.end();
+}
+
+/// An upstream that loses its session at each request, and reuses the id, has one GET stream. It gets a session a second: clients that
+/// read the lists again after each would otherwise cause any number.
 #[test]
 fn a_renewed_session_has_one_standing_stream() {
     let (opens, opened) = unbounded();
