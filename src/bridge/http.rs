@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
 use ureq::http::{HeaderValue, Response, StatusCode};
@@ -135,8 +136,8 @@ struct SessionState {
     id: Option<HeaderValue>,
     /// The version that `initialize` negotiated; `None` in 2026-07-28, where each message carries its own.
     version: Option<String>,
-    /// The request that started the session, for the next one.
-    initialize: Option<Arc<OutgoingMessage>>,
+    /// The request that started the session, for the next one, and when it was last sent.
+    initialize: Option<(Arc<OutgoingMessage>, Instant)>,
 }
 
 impl HttpSession {
@@ -232,7 +233,7 @@ impl HttpSession {
         if message.is_initialize() {
             let mut state = self.state.lock();
             state.id = response.headers().get("mcp-session-id").cloned();
-            state.initialize = Some(Arc::new(message.clone()));
+            state.initialize = Some((Arc::new(message.clone()), clock::instant()));
         }
         while let Some(end) = read(response, &self.open.closed, &mut |text| self.take(message, id, text))? {
             // The stream can be resumed if its events have ids (2025-11-25, transports, "Resumability").
@@ -262,7 +263,9 @@ impl HttpSession {
         if replaced.id.as_ref() != lost {
             return Ok(());
         }
-        let initialize = replaced.initialize.clone().ok_or(UpstreamError::SessionLost)?;
+        let (initialize, begun) = replaced.initialize.clone().ok_or(UpstreamError::SessionLost)?;
+        // Clients are told of each renewal and may read the lists again, in which an upstream may lose the session again.
+        self.open.closed.wait(limits::bridge::PAUSE.saturating_sub(begun.elapsed()));
         // The peer drops the answer, because nobody waits for it.
         self.ask_once(&initialize, initialize.request.unwrap_or_default(), agent)?;
         // Status 400 may have had another cause: then the old session is still alive.

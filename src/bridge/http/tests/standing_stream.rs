@@ -85,12 +85,14 @@ fn a_renewed_session_has_one_standing_stream() {
     let client = Client::of(&upstream);
     client.initialize();
     assert!(opened.recv_timeout(SOON).unwrap());
+    let begun = clock::instant();
     for id in 2..5 {
         client.failure(id, "lost");
         let mut change = [opened.recv_timeout(SOON).unwrap(), opened.recv_timeout(SOON).unwrap()];
         change.sort_unstable();
         assert_eq!(change, [false, true], "one takes the place of the other");
     }
+    assert!(begun.elapsed() >= limits::bridge::PAUSE * 2);
     // Longer than the pause of a thread whose stream has ended.
     let more = opened.recv_timeout(limits::bridge::PAUSE * 3);
     assert!(more.is_err(), "an earlier thread came back");
