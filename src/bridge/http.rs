@@ -397,13 +397,12 @@ impl HttpSession {
         if !message.may_fail() {
             self.log(error);
         }
-        let text = match message.method.as_str() {
-            // The instance's failure names the server, and is counted.
-            "initialize" | "server/discover" => error.to_string(),
-            _ => {
-                self.receiver.failed(&error.to_string());
-                format!("The server {:?} did not answer: {error}", self.upstream.server)
-            }
+        // The instance's failure to start names the server, and is counted.
+        let text = if message.may_fail() || message.is_initialize() {
+            error.to_string()
+        } else {
+            self.receiver.failed(&error.to_string());
+            format!("The server {:?} did not answer: {error}", self.upstream.server)
         };
         let error = mcp::Error::new(mcp::Error::INTERNAL, text);
         self.receiver.receive(&message::answer(id, Err::<(), _>(&error)).text);

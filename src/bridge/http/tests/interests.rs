@@ -17,3 +17,15 @@ fn interests_leave_room_for_calls() {
     client.send(&json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call" }));
     client.end();
 }
+
+/// A proxy between this server and the upstream ends streams after a while.
+#[test]
+fn the_end_of_a_subscription_stream_is_no_failure() {
+    let upstream = FakeUpstream::start(|_, stream| answer_events(stream, ": open\n\n"));
+    let client = Client::of(&upstream);
+    assert!(client.ask(1, "subscriptions/listen", json!({}))["error"].is_object());
+    assert_eq!(client.failed.try_iter().count(), 0);
+    client.failure(2, "t");
+    assert_eq!(client.failed.try_iter().count(), 1);
+    client.end();
+}
