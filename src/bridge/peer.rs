@@ -148,9 +148,11 @@ impl Peer {
     pub(super) fn ask(&self, method: &str, params: &Members) -> Result<Members, String> {
         let (sender, receiver) = bounded(1);
         let sent = self.request(method, params, Arc::new(OwnRequest(sender)));
-        sent.map_err(|_| "it cannot be asked".to_owned())?;
-        let answer = receiver.recv_timeout(limits::bridge::NOTIFY);
-        answer.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        let id = sent.map_err(|_| "it cannot be asked".to_owned())?;
+        receiver.recv_timeout(limits::bridge::NOTIFY).unwrap_or_else(|_| {
+            self.cancel(id, "No answer in time");
+            Err("no answer in time".to_owned())
+        })
     }
 
     /// Sends a request whose answer has no content and is dropped.

@@ -38,6 +38,15 @@ fn requests_get_own_ids_and_results_are_forwarded_verbatim() {
     assert_eq!(peer.running(), 0);
 }
 
+/// A question of the bridge itself that is not answered takes no place from later requests.
+#[test]
+fn an_unanswered_question_is_cancelled() {
+    let (peer, transport) = peer();
+    assert_eq!(peer.ask("tools/list", &Members::default()).unwrap_err(), "no answer in time");
+    assert!(peer.state.lock().running.is_empty());
+    assert!(transport.take()[1].contains("notifications/cancelled"));
+}
+
 /// P3: unknown, forged, repeated and late answers are dropped.
 #[test]
 fn answers_that_nobody_waits_for_are_dropped() {
