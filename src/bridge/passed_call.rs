@@ -305,7 +305,7 @@ impl PassedCall {
     fn answer_of_client(self: &Arc<PassedCall>, request: &InputRequest) -> Result<Box<RawValue>, CallError> {
         loop {
             let context = self.context().ok_or(CallError::Cancelled)?;
-            match context.ask_all(vec![request.clone()]) {
+            match context.answers(vec![request.clone()]) {
                 Ok(answers) => return answers.into_iter().next().ok_or(CallError::Cancelled),
                 Err(CallError::InputRequired(requests)) => {
                     let next = self.park(context, requests).ok_or(CallError::Cancelled)?;

@@ -170,6 +170,16 @@ impl Context {
     /// # Errors
     /// The errors of [`Context::ask`].
     pub fn ask_all(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
+        self.answers(requests).map_err(|error| match error {
+            CallError::Protocol(error) => {
+                format!("The client answered with an error: {}", error.message).into()
+            }
+            other => other,
+        })
+    }
+
+    /// [`Context::ask_all`] with the client's error as it is, as [`CallError::Protocol`].
+    pub(crate) fn answers(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
         requests.iter().try_for_each(|request| self.require(request.capability))?;
         let capabilities: Vec<_> = requests.iter().map(|request| request.capability).collect();
         let answers = match self.exchange.task() {

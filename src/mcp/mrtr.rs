@@ -25,9 +25,7 @@ pub(super) type ClientAnswer = Result<Box<RawValue>, Error>;
 pub(super) fn wait_for(answer: &Receiver<ClientAnswer>) -> Result<Box<RawValue>, CallError> {
     match answer.recv_timeout(limits::ASK) {
         Ok(Ok(result)) => Ok(result),
-        Ok(Err(error)) => {
-            Err(CallError::Tool(format!("The client answered with an error: {}", error.message)))
-        }
+        Ok(Err(error)) => Err(CallError::Protocol(error)),
         Err(RecvTimeoutError::Timeout) => Err("The client did not answer in time".into()),
         Err(RecvTimeoutError::Disconnected) => Err(CallError::Cancelled),
     }

@@ -102,19 +102,21 @@ fn refuse_question(rig: &Rig, session: &str, stream: &Stream) {
             break message["id"].clone();
         }
     };
-    let refused =
-        json!({ "jsonrpc": "2.0", "id": question, "error": { "code": -1, "message": "nobody is here" } });
+    let error =
+        json!({ "code": -1, "message": "nobody is here", "data": { "big": 12_345_678_901_234_567_890_u64 } });
+    let refused = json!({ "jsonrpc": "2.0", "id": question, "error": error });
     assert_eq!(rig.send(post(&refused).with("Mcp-Session-Id", session)).status, 202);
 }
 
 #[test]
-fn a_peer_is_told_that_the_client_answers_with_an_error() {
+fn a_peer_gets_its_clients_error_unchanged() {
     let rig = rig(usual);
     let session = rig.session_as(1);
     let stream = rig.send(legacy(&session, "tools/call", json!({ "name": "ask" }))).stream();
     refuse_question(&rig, &session, &stream);
     let told = rig.wait_for(0, r#""id":"q1/"#);
-    assert!(told.contains("The client answered with an error: nobody is here"), "{told}");
+    let error = r#""error":{"code":-1,"message":"nobody is here","data":{"big":12345678901234567890}}"#;
+    assert!(told.contains(error), "{told}");
 }
 
 /// MRTR has no errors in place of answers: the call ends.
