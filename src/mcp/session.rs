@@ -15,6 +15,7 @@ use super::jsonrpc::{Error, RequestId};
 use super::mrtr::ClientAnswer;
 use super::session_id::SessionId;
 use super::stream::{EventStream, OpenStream, Replay, parse_event_id};
+use super::subscribers::covers;
 use super::table::{Full, Owner, Row, Table, count};
 use crate::base::{CallerSession, CancelToken, Capacity, Held, Mutex, Principal, limits};
 use crate::http::Stream;
@@ -303,9 +304,9 @@ impl Session {
         self.state.lock().subscriptions.remove(uri);
     }
 
-    /// The owner as of the last request, if the client has subscribed to a resource.
+    /// The owner as of the last request, if the client has subscribed to a resource or to one that it is a part of.
     pub(super) fn subscriber(&self, uri: &str) -> Option<Owner> {
-        let is_subscribed = self.state.lock().subscriptions.contains_key(uri);
+        let is_subscribed = self.state.lock().subscriptions.keys().any(|each| covers(each, uri));
         self.subscriber.get().filter(|_| is_subscribed).map(|owner| owner.lock().clone())
     }
 

@@ -116,9 +116,9 @@ impl Publisher {
         self.publish("notifications/resources/list_changed", None, |filter| filter.resources_list_changed);
     }
 
-    /// The contents of a resource have changed. Sent to the clients that have subscribed to it.
+    /// The contents of a resource have changed. Sent to the clients that have subscribed to it, or to one that it is a part of.
     pub fn resource_updated(&self, uri: &str) {
-        let wants = |filter: &ListenFilter| filter.resource_subscriptions.contains(uri);
+        let wants = |filter: &ListenFilter| filter.resource_subscriptions.iter().any(|each| covers(each, uri));
         self.publish("notifications/resources/updated", Some(uri), wants);
     }
 
@@ -234,6 +234,12 @@ impl Subscription {
         self.events.publish(&jsonrpc::result(&self.id, &result));
         self.events.finish();
     }
+}
+
+/// Whether a subscription to a resource is one to another: the same, or a part of it (schema, `ResourceUpdatedNotification`).
+pub(super) fn covers(subscribed: &str, uri: &str) -> bool {
+    let is_part = |rest: &str| subscribed.ends_with('/') || rest.starts_with(['/', '?', '#']);
+    uri.strip_prefix(subscribed).is_some_and(|rest| rest.is_empty() || is_part(rest))
 }
 
 /// The `_meta` of each message on the stream that the request `id` opened.

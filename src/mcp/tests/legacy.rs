@@ -428,10 +428,14 @@ fn changes_are_told_on_the_sessions_stream() {
     subscribe("resources/subscribe");
     endpoint.mcp.0.publisher().resource_updated("test://watched-resource");
     endpoint.mcp.0.publisher().resource_updated("test://static-text");
-    assert_eq!(
-        stream.json(),
-        json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": "test://watched-resource" } })
-    );
+    endpoint.mcp.0.publisher().resource_updated("test://watched-resources");
+    endpoint.mcp.0.publisher().resource_updated("test://watched-resource/part");
+    for uri in ["test://watched-resource", "test://watched-resource/part"] {
+        assert_eq!(
+            stream.json(),
+            json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": uri } })
+        );
+    }
     subscribe("resources/unsubscribe");
     endpoint.mcp.0.publisher().resource_updated("test://watched-resource");
     endpoint.send(in_session(&session, &call(2, "test_trigger_tool_change", json!({}))));

@@ -296,14 +296,14 @@ fn a_listener_gets_only_the_notifications_of_its_filter() {
     endpoint.mcp.0.publisher().resource_updated("test://b");
     assert!(events.is_silent());
     endpoint.send(call(2, "test_trigger_tool_change", json!({})));
-    endpoint.mcp.0.publisher().resource_updated("test://a");
+    endpoint.mcp.0.publisher().resource_updated("test://a#part");
     assert_eq!(
         events.json(),
         json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": { "_meta": meta } })
     );
     assert_eq!(
         events.json(),
-        json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "_meta": meta, "uri": "test://a" } })
+        json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "_meta": meta, "uri": "test://a#part" } })
     );
     assert_eq!(endpoint.mcp.counts().listeners, 1);
     drop(events);
