@@ -208,7 +208,9 @@ impl PassedCall {
         }
         match reply.read::<String>("resultType")?.as_deref() {
             None | Some("complete") => {
-                self.complete(Ok(reply.without("resultType").without("ttlMs").without("cacheScope")));
+                let reply = reply.without("resultType").without("cacheScope");
+                let is_modern = self.context().is_some_and(|context| context.has_rounds());
+                self.complete(Ok(if is_modern { reply } else { reply.without("ttlMs") }));
                 Ok(())
             }
             Some("input_required") if self.operation.may_ask() => self.next_round(&reply, result),

@@ -287,9 +287,13 @@ impl Dialect for ModernCall {
     fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {
         let (result, ttl) = match result {
             Ok(mut reply) => {
+                let stated = reply.read("ttlMs").ok().flatten();
                 // Such members from the handler, or from a program of another version, would be duplicates.
                 reply.retain(|name| !matches!(name, "resultType" | "ttlMs" | "cacheScope"));
-                (Ok(("complete", reply)), ttl(call.operation))
+                let passes_on = self.core.settings.backend.passes_on();
+                // Not every server behind the bridge announces the changes of its lists.
+                let ttl = ttl(call.operation).map(|own| if passes_on { stated.unwrap_or(0) } else { own });
+                (Ok(("complete", reply)), ttl)
             }
             // Other operations may not ask for input (MRTR, "Supported Requests").
             Err(CallError::InputRequired(requests)) if call.operation.may_ask() => {

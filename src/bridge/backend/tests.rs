@@ -419,6 +419,16 @@ fn a_modern_peer_serves_both_eras() {
     assert!(result["cacheScope"] != "public");
 }
 
+/// How long a list may be kept is for the peer to say: nobody else knows whether it announces changes.
+#[test]
+fn a_list_is_kept_for_as_long_as_its_peer_says() {
+    let ttl = |script| rig(script).send(modern("tools/list", json!({}))).json()["result"]["ttlMs"].clone();
+    assert_eq!([ttl(modern_peer), ttl(usual)], [json!(5), json!(0)]);
+    let rig = rig(modern_peer);
+    let listed = rig.send(legacy(&rig.session_as(1), "tools/list", json!({}))).json();
+    assert!(listed["result"].get("ttlMs").is_none(), "{listed}");
+}
+
 /// A program of an older version writes members of 2026-07-28: no client of that version gets them twice.
 #[test]
 fn result_members_are_not_duplicated() {
