@@ -360,10 +360,9 @@ impl HttpSession {
         match response.status() {
             status if status.is_success() => Ok(response),
             // Of a proxy while its upstream restarts.
-            status @ (StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT) => Err(ureq::Error::StatusCode(status.as_u16()).into()),
+            status if matches!(status.as_u16(), 429 | 502..=504) => {
+                Err(ureq::Error::StatusCode(status.as_u16()).into())
+            }
             status => Err(UpstreamError::of_status(status, "")),
         }
     }

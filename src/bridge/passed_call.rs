@@ -161,8 +161,7 @@ impl PassedCall {
             Err(Undelivered::Ended) if attempt == Attempt::First => self.run(Attempt::Second),
             Err(Undelivered::Ended) => self.complete(Err(Unavailable::Ended.as_error(self.server()).into())),
             Err(Undelivered::Full) => {
-                let text = format!("The server {:?} is too busy: try again in a moment", self.server());
-                self.complete(Err(Error::new(Error::BUSY, text).into()));
+                self.complete(Err(self.error_that(Error::BUSY, "is too busy: try again in a moment")));
             }
         }
     }
@@ -231,22 +230,26 @@ impl PassedCall {
     }
 
     fn unusable(&self) -> CallError {
-        Error::new(Error::INTERNAL, format!("The server {:?} answered with no result", self.server())).into()
+        self.error_that(Error::INTERNAL, "answered with no result")
+    }
+
+    /// An error that says this of the server.
+    fn error_that(&self, code: i64, words: &str) -> CallError {
+        Error::new(code, format!("The server {:?} {words}", self.server())).into()
     }
 
     /// A peer of 2026-07-28 asks. A client of its era is asked by the call's response, and returns; any other is asked on the call's
     /// stream, and the peer is called again with the answers.
     fn next_round(self: &Arc<PassedCall>, asked: &Members, text: &RawValue) -> Result<(), CallError> {
         let Some(context) = self.context() else { return Ok(()) };
-        let too_much =
-            || Error::new(Error::INTERNAL, format!("The server {:?} asks too much", self.server()));
+        let too_much = || self.error_that(Error::INTERNAL, "asks too much");
         // A long list of questions is refused before it is read: it would take several times the memory of its text.
         let is_short = text.get().len() <= limits::STREAM_BYTES;
         asked.object("inputRequests").ok().filter(|_| is_short).ok_or_else(too_much)?;
         let (requests, state) = rounds::questions(asked, context.client())?.ok_or_else(|| self.unusable())?;
         let number = self.round.lock().number.saturating_add(1);
         if number > limits::bridge::ROUNDS || requests.len() > limits::bridge::QUESTIONS {
-            return Err(too_much().into());
+            return Err(too_much());
         }
         if context.has_rounds() {
             context.remember(&Remembered::State(state))?;
@@ -282,9 +285,6 @@ impl PassedCall {
         let Some(_turn) = self.turn.wait((), limits::ASK) else {
             return question.refuse(&Error::new(Error::BUSY, "Too many questions at once"));
         };
-        if self.context().is_none() {
-            return question.refuse(&rounds::not_now());
-        }
         let key = format!("question-{}", self.asked.fetch_add(1, Ordering::SeqCst));
         let request = InputRequest { key, capability, params: question.params.clone() };
         match self.answer_of_client(&request) {
@@ -364,11 +364,8 @@ impl Requester for PassedCall {
             Settled::Answered(Ok(result)) => self.take(result),
             Settled::Answered(Err(error)) => Err(self.error(error).into()),
             Settled::Ended(how) => {
-                let text = format!(
-                    "The server {:?} did not answer: {how}. The next call starts it again",
-                    self.server()
-                );
-                Err(Error::new(Error::INTERNAL, text).into())
+                let words = format!("did not answer: {how}. The next call starts it again");
+                Err(self.error_that(Error::INTERNAL, &words))
             }
         };
         if let Err(error) = outcome {

@@ -123,8 +123,7 @@ impl Peer {
             if state.running.len() >= limits::bridge::REQUESTS {
                 return Err(Undelivered::Full);
             }
-            state.last_id = state.last_id.saturating_add(1);
-            let id = state.last_id;
+            let id = state.next_id();
             // Before it is sent, so that its answer finds it.
             state.running.insert(id, Running { waiter, wants_progress });
             id
@@ -157,11 +156,7 @@ impl Peer {
 
     /// Sends a request whose answer has no content and is dropped.
     pub(super) fn tell(&self, method: &str, params: Members) -> Result<(), Undelivered> {
-        let id = {
-            let mut state = self.state.lock();
-            state.last_id = state.last_id.saturating_add(1);
-            state.last_id
-        };
+        let id = self.state.lock().next_id();
         self.send(OutgoingMessage { request: None, ..message::request(id, method, params) })
     }
 
@@ -324,6 +319,11 @@ impl Peer {
 }
 
 impl PeerState {
+    fn next_id(&mut self) -> u64 {
+        self.last_id = self.last_id.saturating_add(1);
+        self.last_id
+    }
+
     fn remove(&mut self, id: u64) -> Option<Running> {
         let removed = self.running.remove(&id)?;
         if removed.waiter.owner().is_some() {

@@ -36,7 +36,7 @@ impl<I> InstancePool<I> {
             first_callers: Arc::new(Quota::new(limits::bridge::FIRST_CALLERS)),
             calls: Arc::new(Quota::new(limits::bridge::PASSED)),
             questions: Arc::new(Quota::new(limits::bridge::QUESTIONS_WAITING)),
-            slots: Mutex::default(),
+            slots: Mutex::new(Slots { running: HashMap::new(), histories: HashMap::new(), is_closed: false }),
         })
     }
 
@@ -178,12 +178,6 @@ impl Failures {
     pub(super) fn failed(&mut self, why: &str) {
         self.failures = self.failures.saturating_add(1);
         (self.latest, self.is_failing) = (Some((clock::now(), why.replace(char::is_control, " "))), true);
-    }
-}
-
-impl<I> Default for Slots<I> {
-    fn default() -> Slots<I> {
-        Slots { running: HashMap::new(), histories: HashMap::new(), is_closed: false }
     }
 }
 

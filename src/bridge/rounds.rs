@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::message::{self, OnBehalf};
 use super::peer::Peer;
-use crate::mcp::{CallError, Capability, ClientCapabilities, Context, Error, InputRequest, Level, Members};
+use crate::mcp::{CallError, Capability, ClientCapabilities, Context, InputRequest, Level, Members};
 
 /// The answers and the state that a client of 2026-07-28 sends.
 #[derive(Serialize, Deserialize)]
@@ -96,9 +96,4 @@ pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> 
         Capability::Elicitation if asks_for_url => None,
         capability @ (Capability::Sampling | Capability::Elicitation) => Some(capability),
     }
-}
-
-/// The answer to a question during which its call belongs to no request of the client.
-pub(super) fn not_now() -> Error {
-    Error::new(Error::INTERNAL, "The client did not answer an earlier question, or the call is over")
 }

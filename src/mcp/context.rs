@@ -170,11 +170,9 @@ impl Context {
     /// # Errors
     /// The errors of [`Context::ask`].
     pub fn ask_all(&self, requests: Vec<InputRequest>) -> Result<Vec<Box<RawValue>>, CallError> {
-        self.answers(requests).map_err(|error| match error {
-            CallError::Protocol(error) => {
-                format!("The client answered with an error: {}", error.message).into()
-            }
-            other => other,
+        self.answers(requests).map_err(|error| {
+            let CallError::Protocol(error) = error else { return error };
+            format!("The client answered with an error: {}", error.message).into()
         })
     }
 

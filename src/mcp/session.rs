@@ -15,7 +15,6 @@ use super::jsonrpc::{Error, RequestId};
 use super::mrtr::ClientAnswer;
 use super::session_id::SessionId;
 use super::stream::{EventStream, OpenStream, Replay, parse_event_id};
-use super::subscribers::covers;
 use super::table::{Full, Owner, Row, Table, count};
 use crate::base::{CallerSession, CancelToken, Capacity, Held, Mutex, Principal, limits};
 use crate::http::Stream;
@@ -333,6 +332,12 @@ impl Session {
         let has_readers = streams.iter().any(|events| events.has_reader());
         !has_readers && (is_http_sse || !is_busy && unused >= limits::SESSION_IDLE)
     }
+}
+
+/// Whether a subscription to a resource is one to another: the same, or a part of it (schema, `ResourceUpdatedNotification`).
+pub(super) fn covers(subscribed: &str, uri: &str) -> bool {
+    let is_part = |rest: &str| subscribed.ends_with('/') || rest.starts_with(['/', '?', '#']);
+    uri.strip_prefix(subscribed).is_some_and(|rest| rest.is_empty() || is_part(rest))
 }
 
 impl Row for Session {

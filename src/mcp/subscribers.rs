@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Core;
 use super::call::{Level, Reply};
 use super::jsonrpc::{self, RequestId};
-use super::session::Session;
+use super::session::{Session, covers};
 use super::stream::EventStream;
 use super::table::{Owner, Row, Table};
 use crate::base::{GrantId, Held, Mutex, Principal, ServerAccess, Subject};
@@ -118,7 +118,8 @@ impl Publisher {
 
     /// The contents of a resource have changed. Sent to the clients that have subscribed to it, or to one that it is a part of.
     pub fn resource_updated(&self, uri: &str) {
-        let wants = |filter: &ListenFilter| filter.resource_subscriptions.iter().any(|each| covers(each, uri));
+        let wants =
+            |filter: &ListenFilter| filter.resource_subscriptions.iter().any(|each| covers(each, uri));
         self.publish("notifications/resources/updated", Some(uri), wants);
     }
 
@@ -234,12 +235,6 @@ impl Subscription {
         self.events.publish(&jsonrpc::result(&self.id, &result));
         self.events.finish();
     }
-}
-
-/// Whether a subscription to a resource is one to another: the same, or a part of it (schema, `ResourceUpdatedNotification`).
-pub(super) fn covers(subscribed: &str, uri: &str) -> bool {
-    let is_part = |rest: &str| subscribed.ends_with('/') || rest.starts_with(['/', '?', '#']);
-    uri.strip_prefix(subscribed).is_some_and(|rest| rest.is_empty() || is_part(rest))
 }
 
 /// The `_meta` of each message on the stream that the request `id` opened.
