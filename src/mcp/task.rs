@@ -102,7 +102,7 @@ impl Task {
             for request in requests {
                 // Tasks, "Task Update Requests": a key is unique within the lifetime of a task.
                 if !state.asked.insert(request.key.clone()) {
-                    return Err("A question has the key of an earlier one".into());
+                    return Err(CallError::Cancelled);
                 }
                 let (answer, receiver) = bounded(1);
                 waiting.push(receiver);
