@@ -181,19 +181,24 @@ impl Upstreams {
         if !record.is_stale(self.sealer.clock.now()) {
             return Ok(record.access);
         }
+        self.keep(id, None)?; // the exchange ends the old token: not while the table takes no writes
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
         let sealed = self.seal(id, secret, KeptToken { token: next, is_for_tools: record.is_for_tools });
-        // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked.
-        self.keep(id, &sealed).inspect_err(|_| self.provider.discard(&access))?;
-        Ok(access)
+        let kept = self.keep(id, Some(sealed));
+        // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked; not if the table fails, which may have it.
+        if kept.is_err_and(|error| !error.is_outage()) {
+            self.provider.discard(&access);
+        }
+        kept.map(|()| access)
     }
 
-    /// Writes the new token into the current state of the grant.
-    fn keep(&self, id: GrantId, sealed: &str) -> Result<(), ProviderError> {
+    /// Writes the new token, if there is one, into the current state of the grant.
+    fn keep(&self, id: GrantId, new: Option<String>) -> Result<(), ProviderError> {
         for _ in 0..limits::STORE_ATTEMPTS {
             let grant = self.grants.table.get(id)?.ok_or(ProviderError::Refused)?;
-            match self.grants.table.update(&Grant { upstream: Some(sealed.to_owned()), ..(*grant).clone() }) {
+            let upstream = new.clone().or_else(|| grant.upstream.clone());
+            match self.grants.table.update(&Grant { upstream, ..(*grant).clone() }) {
                 Ok(()) => return Ok(()),
                 Err(store::Error::Conflict) => {}
                 Err(error) => return Err(error.into()),

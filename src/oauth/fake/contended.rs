@@ -1,7 +1,7 @@
 //! A table that other servers change as well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::base::{GrantId, Mutex, UserId};
 use crate::store::{Error, Expiry, Grant, Grants};
@@ -11,18 +11,26 @@ pub(crate) struct Contended {
     table: Arc<dyn Grants>,
     /// How many updates are still to be lost.
     losses: AtomicUsize,
+    /// Whether the answer to the next update is lost.
+    is_silent: AtomicBool,
     /// An earlier state of a grant, which is read until the next update.
     cached: Mutex<Option<Arc<Grant>>>,
 }
 
 impl Contended {
     pub(crate) fn new(table: &Arc<dyn Grants>) -> Contended {
-        Contended { table: Arc::clone(table), losses: AtomicUsize::new(0), cached: Mutex::new(None) }
+        let (losses, is_silent) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Contended { table: Arc::clone(table), losses, is_silent, cached: Mutex::new(None) }
     }
 
     /// Makes this many updates fail with a conflict.
     pub(crate) fn lose(&self, losses: usize) {
         self.losses.store(losses, Ordering::SeqCst);
+    }
+
+    /// Makes the next update happen without an answer.
+    pub(crate) fn lose_answer(&self) {
+        self.is_silent.store(true, Ordering::SeqCst);
     }
 
     /// Returns this state of a grant from `get` until the next update.
@@ -44,7 +52,12 @@ impl Grants for Contended {
     fn update(&self, grant: &Grant) -> Result<(), Error> {
         self.cached.lock().take();
         let lost = self.losses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if lost.is_ok() { Err(Error::Conflict) } else { self.table.update(grant) }
+        if lost.is_ok() {
+            return Err(Error::Conflict);
+        }
+        let outcome = self.table.update(grant);
+        let is_silent = self.is_silent.swap(false, Ordering::SeqCst);
+        if is_silent { Err(Error::Storage("no answer".to_owned())) } else { outcome }
     }
 
     fn delete_all(&self, ids: &[GrantId]) -> Result<Vec<GrantId>, Error> {

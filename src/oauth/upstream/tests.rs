@@ -149,31 +149,58 @@ fn an_exchanged_token_is_kept_in_a_grant_that_changes_meanwhile() {
     let tokens = Browser::new(&fixture).tokens();
     let caller = fixture.bearer(&tokens.access).unwrap();
     fixture.provider.expiring(Duration::from_secs(8 * 3600));
-    table.lose(limits::STORE_ATTEMPTS - 1);
+    fixture.provider.while_asked(move || table.lose(limits::STORE_ATTEMPTS - 1));
     assert_eq!(caller.upstream.token().unwrap().expose(), "ghu_1");
     assert_eq!(fixture.provider.discarded(), 0);
     assert_eq!(fixture.bearer(&tokens.access).unwrap().upstream.token().unwrap().expose(), "ghu_1");
     assert_eq!(fixture.provider.exchanges(), 1);
 }
 
-/// G6: a new token that cannot be written is used by nobody, and given back.
+/// G6: a new token that cannot be written is used by nobody. It is given back, unless the table may have it.
 #[test]
 fn an_exchanged_token_that_cannot_be_kept_is_given_back() {
-    let check = |table: Arc<dyn Grants>, fail: &dyn Fn()| {
+    let check = |table: Arc<dyn Grants>, fail: Box<dyn FnOnce() + Send>, discarded: usize| {
         let fixture = fake::fixture_over(table);
         fixture.provider.expiring(Duration::from_secs(30));
         let tokens = Browser::new(&fixture).tokens();
         let caller = fixture.bearer(&tokens.access).unwrap();
-        fail();
+        fixture.provider.expiring(Duration::from_secs(8 * 3600));
+        fixture.provider.while_asked(fail);
         assert!(caller.upstream.token().is_none());
-        assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, 1));
-        assert!(fixture.grants.get(caller.grant).unwrap().is_some(), "a new exchange may succeed");
+        assert_eq!((fixture.provider.exchanges(), fixture.provider.discarded()), (1, discarded));
+        fixture.bearer(&tokens.access).unwrap().upstream.token().map(|token| token.expose().to_owned())
     };
     let memory: Arc<dyn Grants> = Arc::new(MemoryGrants::default());
     let table = Arc::new(Contended::new(&memory));
-    check(table.clone(), &|| table.lose(limits::STORE_ATTEMPTS));
+    let contended = Arc::clone(&table);
+    check(table.clone(), Box::new(move || contended.lose(limits::STORE_ATTEMPTS)), 1);
+    let silent = Arc::clone(&table);
+    let kept = check(table, Box::new(move || silent.lose_answer()), 0);
+    assert_eq!(kept.as_deref(), Some("ghu_1"), "a change without an answer has happened");
+    let file = Arc::new(Removable::new());
+    let disk = Arc::clone(&file);
+    check(file.table.clone(), Box::new(move || disk.fail_once()), 0);
+}
+
+/// S3: the exchange would end the stored token, and the person's login with it. For a call and for a refresh.
+#[test]
+fn a_token_is_not_exchanged_while_the_table_takes_no_writes() {
     let file = Removable::new();
-    check(file.table.clone(), &|| file.fail_once());
+    let mut fixture = fake::fixture_over(file.table.clone());
+    let rules = vec![crate::base::AllowRule::Group(crate::base::Group::Org("acme".to_owned()))];
+    fixture.server = fake::server_with(&fixture, rules);
+    fixture.provider.member_of(&["acme"]);
+    fixture.provider.expiring(Duration::from_secs(30));
+    let mut browser = Browser::new(&fixture);
+    let tokens = browser.tokens();
+    file.fail_once();
+    assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
+    file.fail_once();
+    let refreshed = fake::tokens(&browser.refresh(&tokens.refresh));
+    assert_eq!((fixture.provider.exchanges(), fixture.grants.list().unwrap().len()), (0, 1));
+    fixture.provider.expiring(Duration::from_secs(8 * 3600));
+    fake::tokens(&browser.refresh(&refreshed.refresh));
+    assert_eq!(fixture.provider.exchanges(), 1);
 }
 
 /// G6: a grant ends also while its user's other requests have all places at GitHub, whose token is then left to expire.
