@@ -216,7 +216,7 @@ impl Operator {
         Ok(grants.iter().map(|grant| GrantSummary::of(grant)).collect())
     }
 
-    /// Tries to end each grant, even if another could not be ended.
+    /// Ends grants in batches. An error in one does not keep the next from being tried.
     fn revoke(&self, selection: &Selection) -> Result<Outcome, StartupError> {
         let target = selection.to_string();
         // Before they are listed: a login meanwhile is not counted as unreadable.
@@ -234,22 +234,21 @@ impl Operator {
             ))
         })?;
         let is_complete = counted.is_ok_and(|counted| counted <= number(grants.len()));
-        let ids = selection.of(&grants);
+        let selected = selection.of(&grants);
         let (mut revoked, mut failed, mut last_error) = (Vec::new(), 0_usize, None);
-        for &id in &ids {
+        for batch in selected.chunks(limits::SWEEP_BATCH) {
             let ended = match self.server() {
-                Some(server) => server.oauth.grants.end(id, "operator"),
-                None => self.grants.delete(id),
+                Some(server) => server.oauth.grants.end_batch(batch, "operator"),
+                None => self.grants.delete_all(&batch.iter().map(|it| it.id).collect::<Vec<_>>()),
             };
             match ended {
-                Ok(true) => revoked.push(id),
-                Ok(false) => {} // it has just ended otherwise
-                Err(error) => (failed, last_error) = (failed.saturating_add(1), Some(error)),
+                Ok(ended) => revoked.extend(ended),
+                Err(error) => (failed, last_error) = (failed.saturating_add(batch.len()), Some(error)),
             }
         }
         let fields = [log::Field::Target(&target), log::Field::Count(number(revoked.len()))];
         audit::info("operator.revoked", &fields);
-        let total = ids.len();
+        let total = selected.len();
         let why = match last_error {
             Some(error) => format!("{failed} of {total} grants could not be deleted, try again: {error}"),
             None if self.grants.takes_writes() && is_complete => return Ok(Outcome::Revoked(revoked)),

@@ -27,7 +27,7 @@ use super::provider::IdentityProvider;
 use super::resource::{Resources, see_other};
 use super::sealer::{Sealer, ShortLived};
 use crate::audit;
-use crate::base::{GrantId, Identity, Memberships, RateLimit, Secret, Subject, UserId, Who, limits, log};
+use crate::base::{Identity, Memberships, RateLimit, Secret, Subject, UserId, Who, limits, log};
 use crate::http::{Head, Request, Response};
 use crate::store::Grant;
 
@@ -194,9 +194,9 @@ impl AccountEndpoint {
 
     /// Ends the person's grants with the handles `wanted`, or all of them. A handle without a grant is of one that has ended already.
     fn end(&self, signed_in: &SignedIn, wanted: Option<HashSet<String>>, notice: &'static str) -> Response {
-        let picks = move |grants: &[Arc<Grant>]| -> Vec<GrantId> {
+        let picks = move |grants: &[Arc<Grant>]| -> Vec<Arc<Grant>> {
             let is_wanted = |id| wanted.as_ref().is_none_or(|wanted| wanted.contains(&handle(id)));
-            grants.iter().map(|grant| grant.id).filter(|id| is_wanted(*id)).collect()
+            grants.iter().filter(|grant| is_wanted(grant.id)).cloned().collect()
         };
         match self.grants.end_picked(Some(signed_in.session.user), "owner", Box::new(picks)) {
             Ok(()) => self.list_grants(signed_in, Some(notice)),

@@ -45,7 +45,7 @@ struct Ending {
 }
 
 impl Ending {
-    fn select(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
+    fn select(&self, grants: &[Arc<Grant>]) -> Vec<Arc<Grant>> {
         let theirs = |grant: &&Arc<Grant>| {
             self.user.is_none_or(|user| grant.subject.user() == Some(user)) && grant.created <= self.since
         };
@@ -145,7 +145,7 @@ impl LiveGrants {
     ) -> Result<(), Problem> {
         let listed = user.map_or_else(|| self.table.list(), |user| self.table.of_user(user));
         match listed {
-            Ok(grants) => self.end_all(&grants, &picks(&grants), reason),
+            Ok(grants) => self.end_all(&picks(&grants), reason),
             Err(error) => {
                 error.log();
                 let remembered = self.end_later(user, reason, picks);
@@ -154,24 +154,29 @@ impl LiveGrants {
         }
     }
 
-    /// Ends those of `grants` that `ids` names, in batches. An error in one does not keep the next from being tried.
-    fn end_all(&self, grants: &[Arc<Grant>], ids: &[GrantId], reason: &'static str) -> Result<(), Problem> {
-        // T17: before the writes, which take as long as the disk does, or fail. A session that is opened meanwhile ends with the
+    /// Ends at most [`limits::SWEEP_BATCH`] grants in one write. Returns the ids of those that there were.
+    ///
+    /// # Errors
+    /// As [`LiveGrants::end`].
+    pub fn end_batch(&self, batch: &[Arc<Grant>], why: &'static str) -> Result<Vec<GrantId>, store::Error> {
+        let ids: Vec<GrantId> = batch.iter().map(|grant| grant.id).collect();
+        // T17: before the write, which takes as long as the disk does, or fails. A session that is opened meanwhile ends with the
         // next sweep, which finds its grant gone.
         ids.iter().for_each(|id| (self.on_end)(*id));
-        let by_id: HashMap<GrantId, &Arc<Grant>> = grants.iter().map(|grant| (grant.id, grant)).collect();
-        let mut outcome = Ok(());
-        for batch in ids.chunks(limits::SWEEP_BATCH) {
-            let deleted = self.table.delete_all(batch).unwrap_or_else(|error| {
-                error.log();
-                outcome = Err(Problem::EndedInMemory);
-                batch.to_vec() // ended all the same
-            });
-            let ended = deleted.iter().filter_map(|id| by_id.get(id));
-            ended.for_each(|grant| log_ended(grant, reason));
-        }
+        let deleted = self.table.delete_all(&ids);
+        // After an error, too, they have ended all the same.
+        let has_ended = |it: &&Arc<Grant>| deleted.as_ref().map_or(true, |deleted| deleted.contains(&it.id));
+        batch.iter().filter(has_ended).for_each(|grant| log_ended(grant, why));
+        deleted
+    }
+
+    /// Ends grants, in batches. An error in one does not keep the next from being tried.
+    fn end_all(&self, grants: &[Arc<Grant>], reason: &'static str) -> Result<(), Problem> {
+        let fails =
+            |batch: &&[Arc<Grant>]| self.end_batch(batch, reason).inspect_err(store::Error::log).is_err();
+        let failed = grants.chunks(limits::SWEEP_BATCH).filter(fails).count();
         // S3: a repeated request finds no grant to delete any more, but is not done either before the first deletion is on the disk.
-        if self.is_ready() { outcome } else { Err(Problem::EndedInMemory) }
+        if failed == 0 && self.is_ready() { Ok(()) } else { Err(Problem::EndedInMemory) }
     }
 
     /// Refuses the grants that `picks` finds from now on, and ends them when the table can be read. Returns whether there was room
@@ -195,7 +200,7 @@ impl LiveGrants {
         }
         let picks = move |grants: &[Arc<Grant>]| {
             let theirs = grants.iter().filter(|grant| rules.denied.names_client_of(&grant.client));
-            theirs.map(|grant| grant.id).collect()
+            theirs.cloned().collect()
         };
         // An error can be ignored: as long as the list names the clients their tokens are refused, and the sweep ends their sessions.
         let _ = self.end_picked(None, "client_denied", Box::new(picks));
@@ -258,7 +263,7 @@ impl LiveGrants {
         }
         let Ok(grants) = self.table.list() else { return }; // the sweep has logged why
         for ending in &waiting {
-            let _ = self.end_all(&grants, &ending.select(&grants), ending.reason);
+            let _ = self.end_all(&ending.select(&grants), ending.reason);
         }
         self.waiting.lock().drain(..waiting.len());
     }

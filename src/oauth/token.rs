@@ -261,8 +261,7 @@ impl TokenEndpoint {
 
     /// Ends a grant whose code or token shows that it must not go on.
     fn end(&self, id: GrantId, secret: &Secret<[u8; 32]>, reason: &'static str) -> TokenError {
-        let ended = self.upstreams.end_grant(id, secret, reason);
-        ended.map_or_else(TokenError::from, |()| invalid_grant(reason))
+        self.upstreams.end_grant(id, secret, reason).map_or_else(TokenError::from, |()| invalid_grant(reason))
     }
 
     /// The pair of tokens of a generation, which was made at `rotated_at`.

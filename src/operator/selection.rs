@@ -27,8 +27,8 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// The ids of the selected grants.
-    pub(super) fn of(&self, grants: &[Arc<Grant>]) -> Vec<GrantId> {
+    /// The selected grants.
+    pub(super) fn of(&self, grants: &[Arc<Grant>]) -> Vec<Arc<Grant>> {
         let login = match self {
             Selection::Login(login) => login.clone(),
             Selection::Number(user) => user.0.to_string(),
@@ -48,7 +48,7 @@ impl Selection {
             Selection::Token(name) => grant.subject == Subject::Token(*name),
             Selection::All => true,
         };
-        grants.iter().filter(meant).map(|grant| grant.id).collect()
+        grants.iter().filter(meant).cloned().collect()
     }
 }
 

@@ -183,7 +183,7 @@ impl Expiry {
 }
 
 /// Selects some of these grants.
-pub type Picks = Box<dyn Fn(&[Arc<Grant>]) -> Vec<GrantId> + Send + Sync>;
+pub type Picks = Box<dyn Fn(&[Arc<Grant>]) -> Vec<Arc<Grant>> + Send + Sync>;
 
 /// Why an operation failed. Nothing may be issued. Nothing was changed either, unless a Valkey server got the change and its answer
 /// did not arrive.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::base::GrantId;
 use crate::oauth::fake::{self, Browser, Fixture, ReadOnly, Visitor, text};
 use crate::oauth::provider::ProviderError;
 
