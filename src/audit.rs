@@ -251,10 +251,20 @@ impl AuditLog {
         Some(base64url(half))
     }
 
+    /// Appends a line, unless nobody could read it there. Standard output may well be a file without a name.
+    fn write(&self, line: &str) -> io::Result<()> {
+        let (mut out, is_file) = (self.out.lock(), self.path != Path::new(STANDARD_OUTPUT));
+        if is_file && out.to.metadata()?.nlink() == 0 {
+            out.lost = out.lost.saturating_add(1);
+            return Err(io::Error::other("the open file was removed: send SIGHUP"));
+        }
+        out.append(line)
+    }
+
     /// Records a line. Returns whether it is in the file.
     fn append(&self, event: &'static str, fields: &[Field<'_>]) -> bool {
         let line = log::record(event, fields);
-        let outcome = self.out.lock().append(&line);
+        let outcome = self.write(&line);
         let counter = if outcome.is_ok() { &self.written } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         let Err(error) = outcome else { return true };

@@ -135,13 +135,27 @@ fn rotation_neither_loses_nor_repeats_a_line() {
 
 #[test]
 fn a_file_that_cannot_be_opened_anew_stays_in_use() {
-    let file = TestFile::new("stays");
+    let (file, renamed) = (TestFile::new("stays"), TestFile::new("stays.renamed"));
     let audit = opened(&file.0);
-    std::fs::remove_file(&file.0).unwrap();
+    std::fs::rename(&file.0, &renamed.0).unwrap();
     std::fs::create_dir(&file.0).unwrap();
     audit.reopen();
     assert!(audit.append("line", &[]));
     std::fs::remove_dir(&file.0).unwrap();
+}
+
+/// A24: what is written to a file that was removed, perhaps to make room on a full disk, is as lost as what a full disk refuses.
+#[test]
+fn a_removed_file_takes_no_lines_until_it_is_opened_anew() {
+    let file = TestFile::new("removed");
+    let audit = opened(&file.0);
+    assert!(audit.append("line", &[]));
+    std::fs::remove_file(&file.0).unwrap();
+    assert!(!audit.append("line", &[]) && !audit.append("line", &[]));
+    audit.reopen();
+    assert!(audit.append("line", &[]));
+    let lines = file.lines();
+    assert_eq!((lines.len(), &lines[0]["event"], &lines[0]["count"]), (2, &"audit.lost".into(), &2.into()));
 }
 
 /// A24: lines that a full disk refuses are counted.
