@@ -62,12 +62,9 @@ impl ValkeyGrants {
     /// Makes an empty table unless there is one.
     pub(super) fn create(place: &StorePlace, url: &StoreUrl, keys: &Keyring) -> Result<(), StartupError> {
         place.password()?;
-        let checks = key_checks(keys);
-        let Some(check) = checks.first() else { return Ok(()) };
         let written = place.connect(url).and_then(|mut connection| {
             let mut pipe = redis::pipe();
-            pipe.atomic().hset_nx(meta(), "schema", VERSION);
-            pipe.hset_nx(meta(), "key_check", check.expose().as_slice());
+            pipe.atomic().hset_nx(meta(), "schema", VERSION).hset_nx(meta(), "key_check", key_check(keys));
             pipe.exec(&mut connection)
         });
         written.map_err(|error| unusable(url, &error))
@@ -144,7 +141,11 @@ impl ValkeyGrants {
         let mut script = self.script(PUT);
         script.arg(&id).arg(expected).arg(record::print(grant, &self.keys)?);
         script.arg(kept.as_secs()).arg(format!("{user}:{id}")).arg(grant.end().0);
-        script.arg(grant.last_used.0).arg(limits::CLOCK_BEHIND.as_secs());
+        script
+            .arg(grant.last_used.0)
+            .arg(limits::CLOCK_BEHIND.as_secs())
+            .arg(VERSION)
+            .arg(key_check(&self.keys));
         if self.write::<bool>(&[grant.id], &script)? { Ok(()) } else { Err(Error::Conflict) }
     }
 
@@ -402,14 +403,17 @@ impl Grants for ValkeyGrants {
     }
 
     fn adopt_key(&self, keys: &Keyring) -> Result<(), Error> {
-        let checks = key_checks(keys);
-        let Some(check) = checks.first() else { return Ok(()) };
-        self.ask(redis::cmd("HSET").arg(meta()).arg("key_check").arg(check.expose().as_slice()))
+        self.ask(redis::cmd("HSET").arg(meta()).arg("key_check").arg(key_check(keys)))
     }
 }
 
 fn meta() -> String {
     format!("{PREFIX}meta")
+}
+
+/// A proof of the sealing key.
+fn key_check(keys: &Keyring) -> Vec<u8> {
+    key_checks(keys).first().map(|check| check.expose().to_vec()).unwrap_or_default()
 }
 
 fn grant_key(id: &str) -> String {

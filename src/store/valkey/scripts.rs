@@ -2,7 +2,7 @@
 
 /// Stores a record if the one that is there has the expected revision; none, if that is empty. Arguments: prefix, channel, id,
 /// expected revision, record, seconds until the server deletes it, user and id, end, time of the change, how far ahead `newest`
-/// may be.
+/// may be, and what a new table has in `meta`: this one may have been emptied.
 pub(super) const PUT: &str = r"
 local p, id = ARGV[1], ARGV[3]
 local old = redis.call('GET', p..'grant:'..id)
@@ -12,6 +12,7 @@ redis.call('ZADD', p..'by_user', 0, ARGV[7])
 redis.call('ZADD', p..'by_end', ARGV[8], ARGV[7])
 local newest, time = tonumber(redis.call('HGET', p..'meta', 'newest') or '0'), tonumber(ARGV[9])
 if newest < time or newest > time + tonumber(ARGV[10]) then redis.call('HSET', p..'meta', 'newest', ARGV[9]) end
+redis.call('HSETNX', p..'meta', 'schema', ARGV[11]); redis.call('HSETNX', p..'meta', 'key_check', ARGV[12])
 if old then redis.call('PUBLISH', ARGV[2], id) end
 return 1";
 

@@ -155,6 +155,18 @@ fn another_key_is_refused() {
     assert!(error.contains("under a key that is not in the key file"), "{error}");
 }
 
+/// S4: a failover may lead to a server with nothing in it.
+#[test]
+fn another_key_is_refused_also_after_the_table_was_emptied() {
+    let server = ValkeyServer::start();
+    let table = server.table();
+    server.ask(&["flushall"]);
+    table.insert(&grant(1)).unwrap();
+    let error = server.open(2).err().unwrap();
+    assert!(error.contains("under a key that is not in the key file"), "{error}");
+    assert_eq!(server.table().list().unwrap().len(), 1);
+}
+
 /// S3, S5: while the server is away nothing is found, nothing is granted, and a revocation is kept until it can be written.
 #[test]
 fn a_revocation_without_the_server_is_written_when_it_is_back() {
