@@ -199,8 +199,8 @@ const EXPOSURES: &[(&str, usize)] = &[
     ("src/simulated.rs", 2),
     ("src/store/key_file.rs", 1),
     ("src/store/schema.rs", 1),
-    // The check of the key, twice, and the password for the server.
-    ("src/store/valkey.rs", 2),
+    // The check of the key, and the password for the server.
+    ("src/store/valkey.rs", 1),
     ("src/store/valkey/connections.rs", 1),
 ];
 
