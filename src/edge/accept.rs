@@ -28,7 +28,6 @@ const MADE_ROOM: &str = "made_room";
 /// Accepts connections, and gives each a thread or a response that refuses it.
 pub(crate) struct Acceptor {
     door: Arc<DoorState>,
-    /// Bounds the log lines about connections that were refused or evicted.
     /// Becomes readable (end of file) when the door closes.
     woken: UnixStream,
     /// Refused connections, to be drained for a moment before they are closed.
