@@ -178,12 +178,12 @@ impl Exchange {
         true
     }
 
-    /// Sends a message before the response; the answer becomes a stream. The message is dropped if the call is over. Blocks
+    /// Sends a message before the response; the answer becomes a stream. The message is dropped if the call is over or cancelled. Blocks
     /// while the client has too many unread bytes, until the server closes its connection.
     pub(super) fn send(&self, message: &str) {
         let Some(events) = self.events() else { return };
         while events.is_crowded() && !self.call.cancel.wait(limits::STREAM_PACE) {}
-        events.publish(message);
+        self.events().iter().for_each(|events| events.publish(message)); // not if it was cancelled meanwhile
     }
 
     /// Sends without waiting: if the client is too slow, the message is dropped.

@@ -1,6 +1,7 @@
 //! Messages that the specification does not allow are not sent, whatever a handler, a backend or a client does.
 
 use super::*;
+use crate::base::limits;
 
 fn tool(name: &str) -> Tool {
     Tool::new(name, "t", json!({ "type": "object" }))
@@ -101,6 +102,28 @@ fn a_cancelled_call_asks_nothing() {
     endpoint.send(in_session(&session, &cancel));
     assert_eq!(events.rest(), []);
     waiting.worker.join().unwrap();
+}
+
+/// A message that waits for room on the stream when the call is cancelled is dropped.
+#[test]
+fn a_cancelled_call_sends_nothing_that_waited() {
+    let (waits, waiting) = std::sync::mpsc::channel();
+    let endpoint = serving(tool("t").handler(move |context, _: NoArguments| {
+        context.log(Level::Info, &"x".repeat(limits::STREAM_BYTES / 4 * 3));
+        waits.send(()).unwrap();
+        context.log(Level::Info, &"waited");
+        Ok("late")
+    }));
+    let session = endpoint.session();
+    let call = endpoint.start(1, in_session(&session, &call(1, "t", json!({}))));
+    let events = call.head().events();
+    waiting.recv().unwrap();
+    assert!(waiting.recv_timeout(Duration::from_millis(100)).is_err());
+    let cancel =
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    endpoint.send(in_session(&session, &cancel));
+    call.worker.join().unwrap();
+    assert_eq!(events.rest().len(), 1);
 }
 
 /// Lifecycle, "Timeouts": the client need not go on with a question whose answer nobody waits for.
