@@ -357,13 +357,11 @@ impl HttpSession {
             request = request.header("Last-Event-ID", last_id.as_bytes());
         }
         let response = self.with_headers(request, &state, "text/event-stream")?.call()?;
-        match response.status() {
-            status if status.is_success() => Ok(response),
+        match response.status().as_u16() {
+            200..=299 => Ok(response),
             // Of a proxy while its upstream restarts.
-            status if matches!(status.as_u16(), 429 | 502..=504) => {
-                Err(ureq::Error::StatusCode(status.as_u16()).into())
-            }
-            status => Err(UpstreamError::of_status(status, "")),
+            code @ (429 | 502..=504) => Err(ureq::Error::StatusCode(code).into()),
+            _ => Err(UpstreamError::of_status(response.status(), "")),
         }
     }
 

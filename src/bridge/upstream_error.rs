@@ -55,12 +55,13 @@ impl From<ureq::Error> for UpstreamError {
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            UpstreamError::Unreachable(ureq::Error::Timeout(_)) => f.write_str("it did not answer in time"),
-            UpstreamError::Unreachable(error) => write!(f, "it cannot be reached: {}", describe(error)),
-            UpstreamError::SessionLost => {
+            Self::Unreachable(ureq::Error::Timeout(_)) => f.write_str("it did not answer in time"),
+            Self::Unreachable(ureq::Error::StatusCode(code)) => write!(f, "it failed (status {code})"),
+            Self::Unreachable(error) => write!(f, "it cannot be reached: {}", describe(error)),
+            Self::SessionLost => {
                 f.write_str("it forgot its session, or refuses the request in a new one as well")
             }
-            UpstreamError::Unusable(words) => f.write_str(words),
+            Self::Unusable(words) => f.write_str(words),
         }
     }
 }

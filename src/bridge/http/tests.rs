@@ -283,6 +283,8 @@ fn upstream_failures_are_described_in_our_own_words() {
             }
             "other" => answer_json(stream, &other),
             "broken" => answer_events(stream, &event(&other)),
+            "resumed" => answer_events(stream, "id: 1\nretry: 1\n\n"),
+            _ if seen.what() == "GET" => answer(stream, "503 Service Unavailable", ""),
             "short" => answer(stream, "200 OK\nContent-Type: application/json\nContent-Length: 999", "{}"),
             "drop" => {}
             _ => answer_json(stream, &result(seen)),
@@ -307,6 +309,7 @@ fn upstream_failures_are_described_in_our_own_words() {
         ("utf-8", "not UTF-8"),
         ("other", "is no answer to this request"),
         ("broken", "broke off"),
+        ("resumed", "it failed (status 503)"),
         ("short", "broke off"),
         ("drop", "cannot be reached"),
     ];
