@@ -273,12 +273,11 @@ impl PassedCall {
         let too_many = || Error::new(Error::BUSY, "Too many questions at once");
         let place = self.instances.settings.pool.questions.take(self.place.key()).ok_or_else(too_many)?;
         let work = move || {
-            let _place = place;
             work();
+            drop(place);
         };
         let thread = thread::Builder::new().name("bridge-question".to_owned());
-        thread.stack_size(limits::bridge::STACK_BYTES).spawn(work).map_err(|_| too_many())?;
-        Ok(())
+        thread.stack_size(limits::bridge::STACK_BYTES).spawn(work).map(drop).map_err(|_| too_many().into())
     }
 
     fn ask_and_wait(self: &Arc<PassedCall>, capability: Capability, question: PeerQuestion) {

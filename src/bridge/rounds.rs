@@ -50,19 +50,17 @@ pub(super) fn questions(
     }
     let asked = result.read::<BTreeMap<String, AskedOfClient>>("inputRequests");
     let (Ok(asked), Ok(state)) = (asked, result.read("requestState")) else { return Ok(None) };
-    if asked.is_none() && state.is_none() {
-        return Ok(None);
-    }
+    let is_there = asked.is_some() || state.is_some();
     let mut requests = Vec::new();
     for (key, AskedOfClient { method, params }) in asked.unwrap_or_default() {
-        let Some(capability) = Capability::of_method(&method) else { return Ok(None) };
+        let Some(capability) = needed(&method, params.as_deref()) else { return Ok(None) };
         if capability == Capability::Roots || !client.supports(capability) {
             return Err(CallError::MissingCapability(capability));
         }
         let Some(params) = params else { return Ok(None) };
         requests.push(InputRequest { key, capability, params });
     }
-    Ok(Some((requests, state)))
+    Ok(is_there.then_some((requests, state)))
 }
 
 /// The answers to these questions, in the form that the peer expects.
@@ -91,9 +89,15 @@ pub(super) fn on_behalf(context: &Context, round: PeerRound) -> OnBehalf {
 pub(super) fn capability(method: &str, params: &RawValue) -> Option<Capability> {
     // An elicitation in URL mode needs another capability.
     let asks_for_url = message::member::<String>(params, "mode").as_deref() == Some("url");
-    match Capability::of_method(method)? {
-        Capability::Roots | Capability::SamplingTools => None,
-        Capability::Elicitation if asks_for_url => None,
-        capability @ (Capability::Sampling | Capability::Elicitation) => Some(capability),
-    }
+    let needed = needed(method, Some(params))?;
+    let is_passed = needed != Capability::Roots && !(needed == Capability::Elicitation && asks_for_url);
+    is_passed.then_some(needed)
+}
+
+/// The capability that a question needs (sampling, "Tools in Sampling").
+fn needed(method: &str, params: Option<&RawValue>) -> Option<Capability> {
+    let has = |name| params.and_then(|params| message::member::<Box<RawValue>>(params, name)).is_some();
+    let needed = Capability::of_method(method)?;
+    let with_tools = needed == Capability::Sampling && (has("tools") || has("toolChoice"));
+    Some(if with_tools { Capability::SamplingTools } else { needed })
 }

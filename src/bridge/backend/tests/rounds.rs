@@ -1,8 +1,12 @@
 //! Peers of 2026-07-28 that ask (MRTR), and clients of both eras.
 
 use super::rig::{modern_peer, rig_at_upstream};
+use serde_json::value::to_raw_value;
+
 use super::*;
 use crate::base::clock;
+use crate::bridge::rounds;
+use crate::mcp::Capability;
 
 /// Asks two questions, and repeats unanswered ones. The result repeats what arrived.
 fn asking(message: &Value) -> Vec<String> {
@@ -183,6 +187,28 @@ fn a_question_that_cannot_be_passed_is_a_missing_capability() {
     let session = rig.session_as(1);
     let error = rig.send(legacy(&session, "tools/call", json!({ "name": "sample" }))).json()["error"].clone();
     assert_eq!(error["message"], "The client does not support sampling");
+}
+
+/// Sampling, "Tools in Sampling": a peer of either era may use tools only if the client has declared that.
+#[test]
+fn a_question_with_tools_needs_a_client_that_takes_them() {
+    const SAMPLE: &str = "sampling/createMessage";
+    let table = [
+        (json!({ "messages": [], "tools": null }), Capability::Sampling),
+        (json!({ "tools": [] }), Capability::SamplingTools),
+        (json!({ "toolChoice": {} }), Capability::SamplingTools),
+    ];
+    for (params, needed) in table {
+        assert_eq!(rounds::capability(SAMPLE, &to_raw_value(&params).unwrap()), Some(needed), "{params}");
+        let asked = json!({ "inputRequests": { "q": { "method": SAMPLE, "params": params } } }).to_string();
+        let asked = serde_json::from_str(&asked).unwrap();
+        let is_passed = |sampling: Value| {
+            let client = serde_json::from_value(json!({ "sampling": sampling })).unwrap();
+            rounds::questions(&asked, &client).is_ok()
+        };
+        assert!(is_passed(json!({ "tools": {} })));
+        assert_eq!(is_passed(json!({})), needed == Capability::Sampling, "{params}");
+    }
 }
 
 /// A client of 2026-07-28 that has read the list mirrors arguments in headers; tools that it has not read are not checked.
