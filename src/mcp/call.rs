@@ -90,9 +90,10 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// The capability's key in `ClientCapabilities`: the first part of its method.
+    /// The capability's key in `ClientCapabilities`, the first part of its method; for a part of a capability, `sampling.tools`.
     pub fn name(self) -> &'static str {
-        self.method().split_once('/').map_or("", |(name, _)| name)
+        let name = self.method().split_once('/').map_or("", |(name, _)| name);
+        if self == Capability::SamplingTools { "sampling.tools" } else { name }
     }
 
     /// The capability that a method needs.

@@ -279,9 +279,8 @@ impl Dialect for ModernCall {
     }
 
     fn missing(&self, capability: Option<Capability>) -> Error {
-        let is_in_part = capability == Some(Capability::SamplingTools);
-        let parts = if is_in_part { json!({ "tools": {} }) } else { json!({}) };
-        capability.map_or_else(missing_tasks, |capability| missing(&json!({ capability.name(): parts })))
+        let parts = |it: Capability| it.name().rsplit('.').fold(json!({}), |all, key| json!({ key: all }));
+        capability.map_or_else(missing_tasks, |capability| missing(&parts(capability)))
     }
 
     fn encode(&self, call: &Call, result: Result<Reply, CallError>) -> Encoded {

@@ -56,6 +56,9 @@ fn a_client_is_asked_to_sample_with_tools_only_if_it_can() {
     assert_eq!((refused.status, refused.error_code()), (400, -32021));
     let needed = json!({ "requiredCapabilities": { "sampling": { "tools": {} } } });
     assert_eq!(refused.json()["error"]["data"], needed);
+    let session = endpoint.session();
+    let refused = endpoint.send(in_session(&session, &call(1, "t", json!({}))));
+    assert_eq!(refused.json()["error"]["message"], "The client does not support sampling.tools");
     let asked = endpoint.send(call_with(&json!({ "sampling": { "tools": {} } })));
     assert_eq!(asked.json()["result"]["inputRequests"]["s"]["method"], "sampling/createMessage");
 }
