@@ -80,9 +80,13 @@ pub(super) fn read(
 }
 
 /// Variables that begin like ours and are none. Other programs have such, as MCP clients do: no reason not to start. Those that
-/// Kubernetes sets for a service called `mcp-…` are left out.
+/// Kubernetes sets for a service called `mcp-…` are left out: `…_PORT` is a URL then.
 fn unknown_variables(env: &Environment) -> Option<Warning> {
-    let of_kubernetes = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");
+    let of_kubernetes = |name: &str| {
+        let service = name.split_once("_SERVICE_").or_else(|| name.split_once("_PORT"));
+        let port = service.and_then(|(service, _)| env.get(&format!("{service}_PORT")));
+        port.is_some_and(|value| value.contains("://"))
+    };
     let unknown = |name: &&str| {
         name.starts_with("MCP_") && !of_kubernetes(name) && OPTIONS.iter().all(|option| option.env != *name)
     };

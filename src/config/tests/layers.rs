@@ -83,12 +83,19 @@ fn variables_that_are_no_options_are_a_warning() {
         "the environment has variables that are no options: MCP_ALOW, MCP_DENY_CLIENT, MCP_TIMEOUT"
     );
     assert!(unknown[0].fix.contains("--help lists the options") && unknown[0].hidden.is_none());
-    for other in
-        ["MCP_CONFIG_PORT", "MCP_PORT", "MCP_CONFIG_SERVICE_HOST", "MCP_SERVICE_PORT_HTTP", "GITHUB_ACTIONS"]
-    {
-        assert!(warnings(&[(other, "tcp://10.0.0.1:80")]).is_empty(), "{other}");
-    }
-    assert!(OPTIONS.iter().all(|option| !option.env.contains("_PORT") && !option.env.contains("_SERVICE_")));
+    assert!(warnings(&[("GITHUB_ACTIONS", "true")]).is_empty());
+    let services = [
+        ("MCP_CONFIG_PORT", "udp://10.0.0.2:53"),
+        ("MCP_CONFIG_SERVICE_HOST", "10.0.0.2"),
+        ("MCP_PORT", "tcp://10.0.0.1:80"),
+        ("MCP_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("MCP_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("MCP_SERVICE_PORT_HTTP", "80"),
+    ];
+    assert!(warnings(&services).is_empty());
+    let ours = [("MCP_LISTEN_PORT", "4000"), ("MCP_PORT", "4000"), ("MCP_SERVICE_HOST", "10.0.0.1")];
+    let name = |(name, _): &(&str, &str)| name.to_string();
+    assert!(warnings(&ours)[0].what.ends_with(&ours.iter().map(name).collect::<Vec<_>>().join(", ")));
     let file = Written::new("misspelt", "MCP_DENY_CLIENT=x\n", 0o644);
     refused(&["--config", file.path()], &[], ":1: there is no option \"MCP_DENY_CLIENT\"; --help lists ");
 }
