@@ -15,12 +15,7 @@ pub struct AskedPerson {
 impl AskedPerson {
     /// The person of `--as`, with the groups of `--member`.
     pub(super) fn of(line: &CommandLine) -> Result<AskedPerson, StartupError> {
-        let (mut people, groups) = (line.values("--as", person)?, line.values("--member", group)?);
-        let who = people.pop();
-        if !people.is_empty() {
-            let why = "it is given twice: ask about one person at a time";
-            return Err(StartupError::unusable("--as", why));
-        }
+        let (who, groups) = (line.values("--as", person)?.pop(), line.values("--member", group)?);
         if who.is_none() && !groups.is_empty() {
             return Err(StartupError::unusable("--member", "say who is a member with --as"));
         }

@@ -74,6 +74,9 @@ pub(super) struct CommandLine {
 /// How a program to be served is written.
 const BRIDGED: &str = "[[--env NAME[=VALUE]]... -- COMMAND [ARG...] | --upstream URL [--header 'NAME: VALUE']... | --servers FILE]";
 
+/// The flags that may be repeated. Of any other, one value would be ignored.
+const REPEATED: [&str; 5] = ["--address", "--env", "--header", "--member", "--server"];
+
 /// How `grants revoke` is told which grants.
 const SELECTION: &str = "(ID | --user LOGIN|NUMBER | --client FINGERPRINT | --all)";
 
@@ -256,6 +259,7 @@ impl CommandLine {
             Ok(option) => return self.add_option(option, value()?),
             Err(unknown) => match self.command.takes_value(flag) {
                 None => return Err(unknown),
+                Some(_) if self.has(flag) && !REPEATED.contains(&flag) => return Err(repeated(flag)),
                 Some(true) => self.flags.push((flag.to_owned(), value()?)),
                 Some(false) if is_bare => self.flags.push((flag.to_owned(), String::new())),
                 Some(false) => return Err(StartupError::unusable(flag, "it takes no value")),
@@ -285,7 +289,7 @@ impl CommandLine {
     fn add_option(&mut self, option: &'static ConfigOption, value: String) -> Result<(), StartupError> {
         match self.options.iter_mut().find(|earlier| earlier.option.env == option.env) {
             Some(earlier) if option.is_list() => earlier.value = format!("{},{value}", earlier.value),
-            Some(_) => return Err(StartupError::new(format!("{} is given twice", option.flag()))),
+            Some(_) => return Err(repeated(&option.flag())),
             None => {
                 let (place, name) = ("the command line".to_owned(), option.flag());
                 self.options.push(Given { option, value, place, name });
@@ -293,6 +297,10 @@ impl CommandLine {
         }
         Ok(())
     }
+}
+
+fn repeated(flag: &str) -> StartupError {
+    StartupError::new(format!("{flag} is given twice"))
 }
 
 fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
@@ -309,11 +317,11 @@ fn revoke(line: &CommandLine) -> Result<Operation, StartupError> {
 
 fn add_token(line: &CommandLine) -> Result<Operation, StartupError> {
     let networks = |text: &str| text.split(',').map(Network::parse).collect::<Result<Vec<_>, _>>();
-    let days = line.values("--days", |text| text.parse().map_err(|_| "write a number of days, like 90"))?;
+    let days = |text: &str| text.parse().map_err(|_| "write a number of days, like 90");
     Ok(Operation::AddToken(TokenOrder {
         name: token_name(line)?,
         servers: line.texts("--server").flat_map(|names| names.split(',')).map(str::to_owned).collect(),
-        days: days.last().copied().unwrap_or(limits::service_token::DAYS.0),
+        days: line.values("--days", days)?.pop().unwrap_or(limits::service_token::DAYS.0),
         addresses: line.values("--address", networks)?.concat(),
     }))
 }

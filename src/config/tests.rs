@@ -366,7 +366,7 @@ fn conflicting_access_and_person_options_are_refused() {
         "MCP_ACCESS: leave it out together with --servers",
     );
     refused(&["check", "--member", "org:acme"], &[], "--member: say who is a member with --as");
-    refused(&["check", "--as", "id:7", "--as", "user:x"], &[], "--as: it is given twice");
+    refused(&["check", "--as", "id:7", "--as", "user:x"], &[], "--as is given twice");
     refused(&["check", "--as", "org:acme"], &[], "--as: write one person");
     refused(&["check", "--as", "alice"], &[], "--as: write one person: user:LOGIN (user:alice, not alice)");
     refused(&["check", "--as", "id:7", "--member", "user:x"], &[], "--member: write a group");

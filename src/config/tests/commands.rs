@@ -155,7 +155,24 @@ fn ambiguous_commands_are_refused() {
     refused(&["grants", "list", "--all"], &[], "no option \"--all\"");
     refused(&["grants", "revoke"], &[], "say what is to end");
     refused(&["grants", "revoke", "--all", "--user", "octocat"], &[], "give one of these");
-    refused(&["grants", "revoke", "--user", "a", "--user", "b"], &[], "give one of these");
+    refused(
+        &["grants", "revoke", "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA"],
+        &[],
+        "give one of these",
+    );
+    for (command, flag, value) in [
+        ("health", "--url", "http://a"),
+        ("tokens add ci", "--days", "30"),
+        ("store copy --to redb", "--from", "redb"),
+        ("store copy --from redb", "--to", "redb"),
+        ("grants revoke", "--user", "octocat"),
+        ("grants revoke", "--client", "AAAA"),
+        ("check", "--as", "user:octocat"),
+    ] {
+        let words: Vec<&str> = command.split(' ').chain([flag, value, flag, value]).collect();
+        refused(&words, &[], &format!("{flag} is given twice"));
+    }
+    refused(&["status", "--json", "--json"], &[], "--json is given twice");
     refused(&["grants", "revoke", "--all=yes"], &[], "--all: it takes no value");
     refused(&["grants", "revoke", "--user"], &[], "--user needs a value");
     refused(&["grants", "revoke", "--user="], &[], "--user needs a value");
