@@ -1,7 +1,7 @@
 //! The values that options take, each read by one function that says what is wrong with it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -143,23 +143,19 @@ fn origin(text: &str) -> Result<String, &'static str> {
         return Ok(text.to_owned());
     }
     let (scheme, rest) = text.split_once("://").ok_or(FORMS)?;
-    let default_port = match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    };
+    let default_port = word(scheme, [("http", 80), ("https", 443)], FORMS).ok();
     let (host, port) = split_port(rest.trim_end_matches('/')).ok_or(FORMS)?;
     let in_scheme = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
-    if scheme.is_empty() || !scheme.bytes().all(in_scheme) || !is_plain(host, "-._~:[]", ..) {
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(str::parse::<Ipv6Addr>);
+    // Only pages from files have no host.
+    let is_host = is_plain(host, "-._~", 1..) || matches!(literal, Some(Ok(_))) || text == "file://";
+    if scheme.is_empty() || !scheme.bytes().all(in_scheme) || !is_host {
         return Err(FORMS);
     }
     // Browsers write the hosts of web pages in lower case and without a default port (RFC 6454 section 6.2).
     let host = if default_port.is_some() { host.to_ascii_lowercase() } else { host.to_owned() };
-    match port.filter(|port| Some(*port) != default_port) {
-        Some(port) => Ok(format!("{scheme}://{host}:{port}")),
-        None if default_port.is_some() && host.is_empty() => Err(FORMS),
-        None => Ok(format!("{scheme}://{host}")),
-    }
+    let port = port.filter(|port| Some(*port) != default_port).map(|port| format!(":{port}"));
+    Ok(format!("{scheme}://{host}{}", port.unwrap_or_default()))
 }
 
 /// A comma list of places to listen at.

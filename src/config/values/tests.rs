@@ -24,9 +24,24 @@ fn any_serialized_origin_can_be_allowed() {
     assert_eq!(origins("null, app://-"), Ok(two));
     let odd =
         ["", "*", "https://", "https://*.example", "inspector.example", "HTTPS://a", "://a", "Null", "null,"];
-    for bad in
-        odd.into_iter().chain(["https://a/path", "https://u@a", "https://a:b", "https://a?b", "app://a b"])
-    {
+    let hostless = [
+        "http://:8080",
+        "app://",
+        "app://:1",
+        "file://:1",
+        "http://[::1",
+        "http://::1",
+        "http://[::1]x",
+        "http://[]",
+        "a://b:c:1",
+    ];
+    for bad in odd.into_iter().chain(hostless).chain([
+        "https://a/path",
+        "https://u@a",
+        "https://a:b",
+        "https://a?b",
+        "app://a b",
+    ]) {
         assert!(origins(bad).is_err(), "{bad}");
     }
 }
