@@ -8,6 +8,8 @@ use std::process::{Command, ExitStatus};
 
 /// Has glibc unmap large buffers when they are freed and, linked statically, load no resolvers (another glibc's would crash).
 pub fn set_up_libc() {
+    // SAFETY: no handler is installed. A write beyond the limit of file sizes fails from now on, as on a full disk.
+    let _ = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     #[cfg(target_env = "gnu")]
     // SAFETY: it sets a number of the allocator.
     let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
@@ -25,8 +27,7 @@ pub fn block_signals() -> impl Fn() -> i32 + Send {
     // SAFETY: zeros are an empty set on Linux; every pointer is to a live local, or null; the words are known ones.
     let set = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        let signals = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
-        let _ = signals.map(|signal| libc::sigaddset(&raw mut set, signal));
+        let _ = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].map(|each| libc::sigaddset(&raw mut set, each));
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
         set
     };
@@ -40,8 +41,7 @@ pub fn block_signals() -> impl Fn() -> i32 + Send {
 
 /// Asks this process to stop, as its service manager would.
 pub(crate) fn request_stop() {
-    // SAFETY: it sends a signal, to this process.
-    let _ = unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+    send_signal(std::process::id().cast_signed(), libc::SIGTERM);
 }
 
 /// Raises the soft limit of open descriptors to the hard one and returns it; the caps on connections stay below it.
@@ -138,11 +138,12 @@ pub(crate) fn inherit(command: &mut Command, fd: &impl AsFd) {
     unsafe { command.pre_exec(move || close_on_exec(fd, false)) };
 }
 
-/// Starts the program of `command` with no signal blocked, and with SIGKILL when the thread that starts it ends.
+/// Starts the program of `command` with no signal blocked or ignored, and with SIGKILL when the thread that starts it ends.
 pub(crate) fn die_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec it makes two system calls and allocates nothing; zeros are an empty set on Linux.
+    // SAFETY: between fork and exec it makes three system calls and allocates nothing; zeros are an empty set on Linux.
     unsafe {
         command.pre_exec(|| {
+            libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
             let none: libc::sigset_t = std::mem::zeroed();
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
             set_process(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
@@ -172,11 +173,10 @@ pub(crate) fn wait_for_death(options: i32) -> Option<i32> {
         // SAFETY: zeros are a siginfo_t; it is live, and filled by a call that succeeds.
         let (done, pid) = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
-            let done =
-                libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | options) == 0;
+            let done = libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | options);
             (done, info.si_pid())
         };
-        if done {
+        if done == 0 {
             return (pid > 0).then_some(pid);
         }
         if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {

@@ -129,3 +129,16 @@ fn too_few_descriptors_are_refused_at_the_start() {
     assert!(status == Some(2) && text.contains("164 connections need 584 open files"), "{text}");
     assert!(text.contains("LimitNOFILE=584") && text.contains("lower MCP_MAX_STREAMS"), "{text}");
 }
+
+/// A limit of file sizes (`LimitFSIZE`) is like a full disk: nothing is written, and the server goes on.
+#[test]
+fn a_limit_of_file_sizes_is_a_full_disk() {
+    let server = Server::start(&FakeGitHub::start());
+    let (client, tokens) = server.login();
+    server.limit("--fsize=0:");
+    server.refresh(&client, &tokens.refresh).expect(503);
+    server.wait_for_log("store.failed");
+    server.limit("--fsize=unlimited:");
+    server.wait_for_log("store.recovered");
+    server.refresh(&client, &tokens.refresh).expect(200);
+}

@@ -242,8 +242,13 @@ impl Server {
 
     /// Limits its descriptors to this number.
     pub(crate) fn limit_descriptors(&self, limit: usize) {
-        let (process, limit) = (self.child.id().to_string(), format!("--nofile={limit}:"));
-        assert!(Command::new("prlimit").args(["--pid", &process, &limit]).status().unwrap().success());
+        self.limit(&format!("--nofile={limit}:"));
+    }
+
+    /// Sets a limit of its process, by an option of prlimit(1).
+    pub(crate) fn limit(&self, limit: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &process, limit]).status().unwrap().success());
     }
 
     fn wait_until_ready(&mut self) {

@@ -195,11 +195,13 @@ fn a_program_is_asked_to_end_before_it_is_killed() {
 /// `exec`, and its parent out of reach.
 #[test]
 fn a_program_starts_from_a_clean_state() {
+    sys::set_up_libc(); // ignores a signal, as the server does
     let mut child = start(
-        "ls /proc/self/fd | tr '\\n' ' '; echo; umask; ulimit -c; cut -d' ' -f5,6,7 /proc/$$/stat; echo $$; grep NoNewPrivs /proc/$$/status; grep SigBlk /proc/self/status; env | sort | tr '\\n' ' '; echo; stat -c %a $HOME $TMPDIR; pwd",
+        "ls /proc/self/fd | tr '\\n' ' '; echo; umask; ulimit -c; cut -d' ' -f5,6,7 /proc/$$/stat; echo $$; grep NoNewPrivs /proc/$$/status; grep SigBlk /proc/self/status; grep SigIgn /proc/self/status; env | sort | tr '\\n' ' '; echo; stat -c %a $HOME $TMPDIR; pwd",
     );
     let lines: Vec<String> = lines(&mut child).collect();
-    let [fds, umask, core, stat, pid, privileges, blocked, env, home, temporary, cwd] = &lines[..] else {
+    let [fds, umask, core, stat, pid, privileges, blocked, ignored, env, home, temporary, cwd] = &lines[..]
+    else {
         panic!("{lines:#?}")
     };
     assert_eq!(fds, "0 1 2 3 ", "3 is the directory itself");
@@ -209,6 +211,8 @@ fn a_program_starts_from_a_clean_state() {
     let parent = parent_of(std::process::id().cast_signed()).unwrap().to_string();
     assert!(session != parent && privileges.ends_with('1'), "{privileges}");
     assert!(blocked.ends_with("0000000000000000"), "{blocked}");
+    let ignored = u64::from_str_radix(ignored.split('\t').next_back().unwrap(), 16).unwrap();
+    assert_eq!(ignored >> (libc::SIGXFSZ - 1) & 1, 0, "{ignored:x}");
     let names: Vec<&str> = env.split(' ').filter_map(|pair| Some(pair.split_once('=')?.0)).collect();
     assert_eq!(names, ["HOME", "PATH", "PWD", "TMPDIR"], "{env}");
     assert!((&**home, &**temporary) == ("700", "700") && cwd.ends_with("/sh/home"), "{cwd}");
