@@ -19,6 +19,8 @@ pub(super) struct Greeting {
     /// The negotiated protocol version.
     pub(super) version: String,
     pub(super) description: Arc<Description>,
+    /// Whether it has refused the other era.
+    pub(super) is_only_era: bool,
 }
 
 /// Capabilities that are passed on. Others, such as the tasks of 2025-11-25, have methods that are not passed on.
@@ -30,7 +32,7 @@ type Done = Arc<dyn Fn(Result<Greeting, Unavailable>) + Send + Sync>;
 /// Starts the handshake in the era `first`; `done` is called on the thread that reads the peer, or on this one if the
 /// request cannot be sent.
 pub(super) fn start(peer: &Arc<Peer>, client_info: ClientInfo, (first, done): (Era, Done)) {
-    Handshake { peer: Arc::clone(peer), era: first, is_second: false, client_info, done }.send();
+    Handshake { peer: Arc::clone(peer), era: first, refusal: None, client_info, done }.send();
 }
 
 #[derive(Clone)]
@@ -38,8 +40,8 @@ struct Handshake {
     peer: Arc<Peer>,
     /// The era of the current request.
     era: Era,
-    /// Whether the peer has refused the other era.
-    is_second: bool,
+    /// Once the peer has answered the request of the other era with an error: whether that was a refusal of the era.
+    refusal: Option<bool>,
     client_info: ClientInfo,
     done: Done,
 }
@@ -77,15 +79,19 @@ impl Requester for Handshake {
             (Era::Legacy, Settled::Answered(Ok(result))) => initialized(result)
                 .inspect(|_| self.peer.notify("notifications/initialized", Members::default())),
             (Era::Modern, Settled::Answered(Ok(result))) => discovered(result),
-            (_, Settled::Answered(Err(error))) if self.is_second => Err(Unavailable::Refused(words(error))),
+            (_, Settled::Answered(Err(error))) if self.refusal.is_some() => {
+                Err(Unavailable::Refused(words(error)))
+            }
             // It may support the other era.
-            (era, Settled::Answered(Err(_))) => {
+            (era, Settled::Answered(Err(error))) => {
                 let era = if era == Era::Legacy { Era::Modern } else { Era::Legacy };
-                return Handshake { era, is_second: true, ..Handshake::clone(&self) }.send();
+                // An internal error says nothing about the era. A failed exchange with an upstream is one as well.
+                let refusal = Some(message::member(error, "code") != Some(mcp::Error::INTERNAL));
+                return Handshake { era, refusal, ..Handshake::clone(&self) }.send();
             }
             (_, Settled::Ended(how)) => Err(Unavailable::Died(how.to_owned())),
         };
-        (self.done)(outcome);
+        (self.done)(outcome.map(|found| Greeting { is_only_era: self.refusal == Some(true), ..found }));
     }
 }
 
@@ -96,7 +102,7 @@ fn initialized(result: &RawValue) -> Result<Greeting, Unavailable> {
         return Err(Unavailable::Version(echoed(&version)));
     }
     let description = describe(&result, result.read("serverInfo")?)?;
-    Ok(Greeting { era: Era::Legacy, version, description })
+    Ok(Greeting { era: Era::Legacy, version, description, is_only_era: false })
 }
 
 fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
@@ -107,7 +113,7 @@ fn discovered(result: &RawValue) -> Result<Greeting, Unavailable> {
     }
     let info = result.object("_meta")?.read("io.modelcontextprotocol/serverInfo")?;
     let description = describe(&result, info)?;
-    Ok(Greeting { era: Era::Modern, version: MODERN_VERSION.to_owned(), description })
+    Ok(Greeting { era: Era::Modern, version: MODERN_VERSION.to_owned(), description, is_only_era: false })
 }
 
 /// Reads a result, of bounded size because it is kept for each caller.

@@ -342,8 +342,10 @@ impl HttpSession {
         if state.id.is_some() && is_lost {
             return Err(UpstreamError::SessionLost);
         }
-        if !is_answer {
-            return Err(UpstreamError::of_status(status, &body));
+        let error = UpstreamError::of_status(status, &body);
+        // To the bridge itself, a JSON-RPC error with the status of a failure is that failure.
+        if !is_answer || (message.is_ours() && matches!(error, UpstreamError::Unusable(_))) {
+            return Err(error);
         }
         self.receiver.receive(&body);
         Ok(None)
@@ -395,13 +397,15 @@ impl HttpSession {
             self.log(error);
         }
         // The instance's failure to start names the server, and is counted.
-        let text = if message.may_fail() || message.is_initialize() {
+        let text = if message.is_ours() {
             error.to_string()
         } else {
             self.receiver.failed(&error.to_string());
             format!("The server {:?} did not answer: {error}", self.upstream.server)
         };
-        let error = mcp::Error::new(mcp::Error::INTERNAL, text);
+        let is_refusal = message.is_ours() && matches!(error, UpstreamError::Refused(_));
+        let code = if is_refusal { mcp::Error::INVALID_REQUEST } else { mcp::Error::INTERNAL };
+        let error = mcp::Error::new(code, text);
         self.receiver.receive(&message::answer(id, Err::<(), _>(&error)).text);
     }
 

@@ -288,9 +288,8 @@ impl Instances {
             slots.history_mut(&instance.key).described(Arc::clone(&greeting.description))
         };
         self.failures.lock().is_failing = false;
-        let (wanted, found) = (instance.key.era, greeting.era);
         let mut only_era = self.only_era.lock();
-        *only_era = (wanted != found || *only_era == Some(found)).then_some(found);
+        *only_era = (greeting.is_only_era || *only_era == Some(greeting.era)).then_some(greeting.era);
         is_successor && self.settings.isolation != Isolation::Session // with this isolation the predecessor may belong to another session
     }
 

@@ -15,6 +15,8 @@ pub(super) enum UpstreamError {
     Unreachable(ureq::Error),
     /// It does not know the session any more.
     SessionLost,
+    /// It refuses the request with a status that does not change by itself.
+    Refused(Cow<'static, str>),
     /// Another reason, as text.
     Unusable(Cow<'static, str>),
 }
@@ -42,7 +44,10 @@ impl UpstreamError {
         let message = body.object("error").and_then(|error| error.require::<String>("message"));
         let message: String = message.unwrap_or_default().chars().take(limits::ECHOED_CHARS).collect();
         let colon = if message.is_empty() { "" } else { ": " };
-        UpstreamError::Unusable(format!("{words} (status {}){colon}{message}", status.as_u16()).into())
+        // Of an overload or a failure, perhaps of a proxy while its upstream restarts.
+        let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+        let kind = if is_passing { UpstreamError::Unusable } else { UpstreamError::Refused };
+        kind(format!("{words} (status {}){colon}{message}", status.as_u16()).into())
     }
 }
 
@@ -61,7 +66,7 @@ impl fmt::Display for UpstreamError {
             Self::SessionLost => {
                 f.write_str("it forgot its session, or refuses the request in a new one as well")
             }
-            Self::Unusable(words) => f.write_str(words),
+            Self::Refused(words) | Self::Unusable(words) => f.write_str(words),
         }
     }
 }

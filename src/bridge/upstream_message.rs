@@ -25,6 +25,11 @@ impl OutgoingMessage {
         self.is_listen() || self.method == "server/discover"
     }
 
+    /// Whether it is a request of the bridge itself, of which no client gets the answer.
+    pub(super) fn is_ours(&self) -> bool {
+        self.may_fail() || self.is_initialize()
+    }
+
     fn is_listen(&self) -> bool {
         self.method == "subscriptions/listen"
     }

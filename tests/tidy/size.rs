@@ -23,12 +23,12 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 90),
         ],
     ),
-    ("the bridge", &[("bridge", 4688)]),
+    ("the bridge", &[("bridge", 4700)]),
     ("ring 3, MCP", &[("mcp", 4653)]),
     (
         "ring 4, shell",
         &[
-            ("config", 1377),
+            ("config", 1376),
             ("check", 482),
             ("serve", 777),
             ("run", 250),

@@ -312,6 +312,25 @@ fn an_upstream_is_begun_in_the_era_of_its_client() {
     assert_eq!(begun(&rig), [steps(&["initialize", "server/discover"])], "both clients share it");
 }
 
+/// An internal error, as of an upstream that is overloaded, is no refusal: the next start tries that era again.
+#[test]
+fn a_passing_failure_does_not_decide_the_era() {
+    fn failing(era: &str, message: &Value, other: fn(&Value) -> Vec<String>) -> Vec<String> {
+        if message["method"] != era {
+            return other(message);
+        }
+        let error = json!({ "code": -32603, "message": "it failed (status 503)" });
+        vec![json!({ "jsonrpc": "2.0", "id": message["id"], "error": error }).to_string()]
+    }
+    let steps = |steps: [&str; 2]| steps.map(str::to_owned).to_vec();
+    let rig = rig_at_upstream(|message| failing("server/discover", message, usual));
+    [1, 2].iter().for_each(|user| drop(rig.send_as(*user, modern("tools/list", json!({}))).last()));
+    assert_eq!(begun(&rig), [0; 2].map(|_| steps(["server/discover", "initialize"])));
+    let rig = rig_at_upstream(|message| failing("initialize", message, modern_peer));
+    [1, 2].iter().for_each(|user| drop(rig.session_as(*user)));
+    assert_eq!(begun(&rig), [0; 2].map(|_| steps(["initialize", "server/discover"])));
+}
+
 #[test]
 fn a_modern_program_is_started_with_server_discover_the_next_time() {
     let rig = rig(asking);
