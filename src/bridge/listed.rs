@@ -27,21 +27,29 @@ struct ListedNames {
     bytes: usize,
     /// The number of `tools/list_changed` notifications of the peer.
     changes: u64,
+    /// The value of `changes` when stale names last made room.
+    purged: u64,
     /// The value of `changes` when the bridge last read the whole list.
     looked_up: Option<u64>,
 }
 
 impl ListedNames {
     fn of(subject: Subject) -> ListedNames {
-        ListedNames { subject, names: HashMap::new(), bytes: 0, changes: 0, looked_up: None }
+        ListedNames { subject, names: HashMap::new(), bytes: 0, changes: 0, purged: 0, looked_up: None }
     }
 
     fn insert(&mut self, key: (Operation, String), item: Item) {
         let before = self.names.get(&key).map_or(0, |item| bytes(&key.1, item.rules.as_deref()));
-        let bytes = self.bytes.saturating_sub(before).saturating_add(bytes(&key.1, item.rules.as_deref()));
-        if bytes <= limits::bridge::LISTED_BYTES {
+        let total = self.bytes.saturating_sub(before).saturating_add(bytes(&key.1, item.rules.as_deref()));
+        if total <= limits::bridge::LISTED_BYTES {
             self.names.insert(key, item);
-            self.bytes = bytes;
+            self.bytes = total;
+        } else if self.purged < self.changes {
+            // Once for each change: a list that is too long is not searched again for each of its names.
+            self.purged = self.changes;
+            self.names.retain(|_, item| item.changes == self.purged);
+            self.bytes = self.names.iter().map(|((_, name), item)| bytes(name, item.rules.as_deref())).sum();
+            self.insert(key, item);
         }
     }
 }
@@ -120,9 +128,7 @@ impl Listed {
     /// Records that the tools of the peer of this person or this grant have changed; of everybody's if both are `None`.
     pub(super) fn tools_changed(&self, subject: Option<Subject>, grant: Option<GrantId>) {
         for (other, listed) in self.by_grant.lock().iter_mut() {
-            if subject.is_none_or(|subject| subject == listed.subject)
-                && grant.is_none_or(|grant| grant == *other)
-            {
+            if subject.is_none_or(|it| it == listed.subject) && grant.is_none_or(|it| it == *other) {
                 listed.changes = listed.changes.saturating_add(1);
             }
         }

@@ -23,7 +23,7 @@ const RINGS: &[(&str, &[(&str, usize)])] = &[
             ("trust", 90),
         ],
     ),
-    ("the bridge", &[("bridge", 4700)]),
+    ("the bridge", &[("bridge", 4704)]),
     ("ring 3, MCP", &[("mcp", 4653)]),
     (
         "ring 4, shell",

@@ -44,6 +44,31 @@ fn remembered_names_are_bounded_per_grant() {
     assert!(!knows(first, "again"));
 }
 
+/// A7: a server whose tools change their names for days does not fill the memory for them.
+#[test]
+fn names_from_before_a_change_make_room() {
+    let (listed, grant) = (Listed::default(), GrantId([1; 16]));
+    let tools = |day: usize, count: usize| {
+        let tool = |number: usize| json!({ "name": format!("{day}-{number}"), "annotations": { "readOnlyHint": true } });
+        let page = json!({ "tools": (0..count).map(tool).collect::<Vec<_>>() });
+        listed.note(person(1, grant), Operation::List(List::Tools), &serde_json::from_value(page).unwrap());
+    };
+    for day in 0..10 {
+        tools(day, 1000);
+        assert_eq!(listed.is_read_only(grant, &format!("{day}-999")), Some(true), "{day}");
+        listed.tools_changed(None, Some(grant));
+    }
+    tools(10, 10_000);
+    let names = || listed.by_grant.lock()[&grant].names.len();
+    let most = names();
+    assert!(
+        most > 1000 && listed.is_read_only(grant, "10-9999").is_none(),
+        "a long list keeps its beginning"
+    );
+    tools(10, 10_000);
+    assert_eq!((names(), listed.is_read_only(grant, "10-0")), (most, Some(true)));
+}
+
 /// A7: a tool's annotations are looked up again after the server has notified a change of its tools.
 #[test]
 fn read_only_hints_are_forgotten_when_the_tool_list_changes() {
