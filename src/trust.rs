@@ -79,12 +79,13 @@ impl Trust {
 
     /// Settings of every outgoing HTTP client. Every default of ureq that matters is replaced: it would follow redirects, wait for
     /// ever, turn a status into an error, and take a proxy from the environment, which would then resolve names itself, past any
-    /// check of addresses. Its limit of 64 KiB for the head of an answer stays. Its gzip is not compiled in, so a body is read as it was
-    /// sent. A name that takes too long to resolve leaves a
-    /// thread of ureq behind until the system gives up on it (`options timeout` and `attempts` of resolv.conf), which can be later than
-    /// the call does. Their number is bounded by that time, divided by the call's, for each of the concurrent calls, which are bounded.
-    /// No connection is kept: one that was cut while idle fails at its next request,
-    /// when nobody can tell whether that was read.
+    /// check of addresses. Its limit for the head of an answer (64 KiB) is kept. Its gzip is not compiled in, so a body is read as it
+    /// was sent. No connection is kept: one that was cut while idle fails at its next request, when nobody can tell whether that was
+    /// read.
+    ///
+    /// A name that takes too long to resolve leaves a thread of ureq behind until the system gives up on it (`options timeout` and
+    /// `attempts` of resolv.conf), which can be later than the call does. The number of such threads is bounded by that time, divided by
+    /// the call's, for each of the concurrent calls, which are bounded.
     pub(crate) fn agent_config(&self, timeout: Duration) -> ConfigBuilder<AgentScope> {
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::clone(&self.0)))

@@ -272,7 +272,7 @@ impl AccessRules {
     /// The rule that applies to a caller: the first that names them; `None` if none does.
     ///
     /// # Errors
-    /// It depends on whether they are a member of this group. That stops the search: no later rule applies instead.
+    /// The group of the first rule that a membership decides which is not known. No later rule applies in its place.
     pub fn rule_for(&self, who: Who<'_>) -> Result<Option<Arc<AccessRule>>, Group> {
         let Some(rules) = &self.0 else { return Ok(Some(Arc::default())) };
         for rule in rules {

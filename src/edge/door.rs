@@ -109,7 +109,7 @@ impl DoorState {
         refusal.response()
     }
 
-    /// A place for one more stream. The application has logged its own answer already, so that there is none is a line of the door's.
+    /// A place for one more stream. Logs that there is none: the application has already logged its answer as sent.
     pub(crate) fn stream_place(&self) -> Option<Held<()>> {
         let place = self.streams.take(());
         if place.is_none()

@@ -90,7 +90,7 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// The capability's key in `ClientCapabilities`, the first part of its method; for a part of a capability, `sampling.tools`.
+    /// The capability's key in `ClientCapabilities`: the first part of its method, or `sampling.tools`.
     pub fn name(self) -> &'static str {
         let name = self.method().split_once('/').map_or("", |(name, _)| name);
         if self == Capability::SamplingTools { "sampling.tools" } else { name }

@@ -154,7 +154,7 @@ impl LiveGrants {
         }
     }
 
-    /// Ends at most [`limits::SWEEP_BATCH`] grants in one write. Returns the ids of those that there were.
+    /// Ends at most [`limits::SWEEP_BATCH`] grants in one write. Returns the ids of those that were in the table.
     ///
     /// # Errors
     /// As [`LiveGrants::end`].

@@ -93,7 +93,7 @@ pub(super) fn memberships(
     }
 }
 
-/// Whether one of these rules names the owner of a grant; `None` if that depends on their memberships, as if none of them were known.
+/// Whether one of these rules names the owner of a grant, without their memberships: `None` if one of those decides.
 pub(super) fn names_owner(access: &AccessRules, grant: &Grant) -> Option<bool> {
     let rule = access.rule_for(Who { memberships: &Memberships::default(), ..grant.who() });
     rule.ok().map(|rule| rule.is_some())
