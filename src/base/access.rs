@@ -168,11 +168,12 @@ impl AccessRule {
         self.tools.as_deref().is_none_or(|tools| any(tools, name)) && !self.excludes(name)
     }
 
-    /// Whether a tool is excluded, also under a spelling that a server may treat as its name: another case, surrounding white space, text
-    /// after a NUL.
+    /// Whether a tool is excluded: by its name, or by a spelling that a server may treat as its name, with another case, surrounding
+    /// white space, or text after a NUL.
     fn excludes(&self, name: &str) -> bool {
         let fold = |text: &str| text.split('\0').take(1).map(str::trim).collect::<String>().to_lowercase();
-        self.exclude.iter().flatten().any(|glob| Glob(fold(&glob.0)).matches(&fold(name)))
+        let matches = |glob: &Glob| glob.matches(name) || Glob(fold(&glob.0)).matches(&fold(name));
+        self.exclude.iter().flatten().any(matches)
     }
 
     /// Whether it opens a prompt.
@@ -272,7 +273,7 @@ impl AccessRules {
     /// The rule that applies to a caller: the first that names them; `None` if none does.
     ///
     /// # Errors
-    /// The group of the first rule that a membership decides which is not known. No later rule applies in its place.
+    /// The unknown group, at the first rule that depends on one: a later rule must not apply in its place.
     pub fn rule_for(&self, who: Who<'_>) -> Result<Option<Arc<AccessRule>>, Group> {
         let Some(rules) = &self.0 else { return Ok(Some(Arc::default())) };
         for rule in rules {

@@ -133,6 +133,11 @@ fn an_excluded_tool_has_no_other_spelling() {
     for open in ["undelete_a", "drop", "read"] {
         assert!(rule.opens_tool(open), "{open:?}");
     }
+    let rule = only(json!({ "allow": ["any"], "exclude": ["rm *", "ΑΣ*"] }));
+    assert!(
+        !rule.opens_tool("rm ") && !rule.opens_tool("ΑΣΠ"),
+        "folding loses no match of the pattern itself"
+    );
 }
 
 /// A3: a rule that opens only some tools opens only those prompts and resources that it names.
