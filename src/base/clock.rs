@@ -21,6 +21,11 @@ impl Timestamp {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
 
+    /// The time between the two, in either direction.
+    pub fn distance(self, other: Timestamp) -> Duration {
+        Duration::from_secs(self.0.abs_diff(other.0))
+    }
+
     /// RFC 3339 in UTC, for logs and tool results: `2026-11-23T03:44:04Z`.
     pub fn rfc3339(self) -> String {
         let (year, month, day) = civil_from_days(self.0 / 86_400);

@@ -159,7 +159,7 @@ impl TokenEndpoint {
                 return Err(invalid_grant("grant_expired"));
             }
             let scopes = narrowed(&grant.scopes, form.value("scope"), &resource.required_scope)?;
-            // Ending the grant takes a place of its own, to revoke GitHub's token: this refresh gives up its.
+            // Releases this refresh's place first: `end` takes one to revoke GitHub's token.
             let end = |place: &mut Option<_>, why| {
                 drop(place.take());
                 Err(self.end(grant.id, &token.secret, why))
@@ -195,10 +195,10 @@ impl TokenEndpoint {
                 match self.still_admitted(asked, (&grant, &token.secret), place.as_ref()) {
                     Ok(Some((login, memberships))) => (login, memberships, now),
                     Ok(None) => return end(&mut place, "not_admitted"),
-                    // A token that the current rules refuse would be of no use.
+                    // A token that the current rules refuse would be of no use. T18: a clock that went back does not lengthen the grace.
                     Err(error)
                         if error.is_outage()
-                            && now.since(grant.admitted) <= limits::POLICY_GRACE
+                            && now.distance(grant.admitted) <= limits::POLICY_GRACE
                             && resource.refusal(grant.who()).is_none() =>
                     {
                         (grant.login.clone(), grant.memberships.clone(), grant.admitted)
@@ -328,8 +328,8 @@ fn rotation(stage: &Stage, presented: u32, now: Timestamp) -> Rotation {
     match generation.checked_sub(presented) {
         None => Rotation::FromTheFuture,
         Some(0) => generation.checked_add(1).map_or(Rotation::Reuse, Rotation::Next),
-        // T18: neither is the grace made longer by a clock that went back.
-        Some(1) => match now.since(rotated_at).max(rotated_at.since(now)) {
+        // T18: a clock that went back does not lengthen the grace.
+        Some(1) => match now.distance(rotated_at) {
             age if age <= limits::REFRESH_RETRY => Rotation::Retry { generation, rotated_at },
             age if age <= limits::REFRESH_GRACE => Rotation::WithinGrace { generation, rotated_at },
             _ => Rotation::Reuse,

@@ -116,7 +116,9 @@ fn an_outage_of_github_is_bridged_for_a_day() {
     fixture.provider.fail_with(ProviderError::Unreachable);
     fixture.clock.advance(limits::POLICY_GRACE);
     let pair = tokens(&browser.refresh(&pair.refresh));
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.go_back(limits::POLICY_GRACE * 3);
+    assert_eq!(error(&browser.refresh(&pair.refresh)), (503, "temporarily_unavailable".to_owned()), "T18");
+    fixture.clock.go_ahead(limits::POLICY_GRACE * 3 + Duration::from_secs(1));
     assert_eq!(error(&browser.refresh(&pair.refresh)), (503, "temporarily_unavailable".to_owned()));
     fixture.provider.recover();
     assert_eq!(browser.refresh(&pair.refresh).status(), 200);
