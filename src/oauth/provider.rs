@@ -109,7 +109,7 @@ pub enum ProviderError {
     Unreachable,
     /// It answered something that it never should, a status from 500 included.
     Nonsense,
-    /// Too many logins are waiting for it.
+    /// Too many logins are waiting for it, or this server's table has failed.
     Busy,
     /// It lets this user ask nothing for a while: they have used up what it allows them. Not an outage: the user can bring
     /// it about.

@@ -162,9 +162,7 @@ impl Upstreams {
             if !expires || !matches!(answer, Err(ProviderError::Refused)) {
                 return answer;
             }
-            let exchanged = self.grants.table.wait_for_upstream(&grant).inspect_err(store::Error::log);
-            // The table's failure is no outage of GitHub, which has answered.
-            if !exchanged.map_err(|_| ProviderError::Busy)? {
+            if !self.grants.table.wait_for_upstream(&grant)? {
                 return answer;
             }
         }
@@ -181,38 +179,39 @@ impl Upstreams {
         if !record.is_stale(self.sealer.clock.now()) {
             return Ok(record.access);
         }
-        self.keep(id, None)?; // the exchange ends the old token: not while the table takes no writes
+        // The exchange ends the old token: not while the table takes no writes.
+        self.keep(id, None)?.then_some(()).ok_or(ProviderError::Refused)?;
         let next = self.provider.refresh(&record.refresh.ok_or(ProviderError::Refused)?)?;
         let access = next.access.clone();
         let sealed = self.seal(id, secret, KeptToken { token: next, is_for_tools: record.is_for_tools });
         let kept = self.keep(id, Some(sealed));
         // G6: a token that cannot be kept, because its grant has ended meanwhile, is revoked; not if the table fails, which may have it.
-        if kept.is_err_and(|error| !error.is_outage()) {
+        if matches!(kept, Ok(false) | Err(store::Error::Conflict)) {
             self.provider.discard(&access);
         }
-        kept.map(|()| access)
+        kept?.then_some(access).ok_or(ProviderError::Refused)
     }
 
-    /// Writes the new token, if there is one, into the current state of the grant.
-    fn keep(&self, id: GrantId, new: Option<String>) -> Result<(), ProviderError> {
+    /// Writes the new token, if there is one, into the current state of the grant. Returns whether there is a grant.
+    fn keep(&self, id: GrantId, new: Option<String>) -> Result<bool, store::Error> {
         for _ in 0..limits::STORE_ATTEMPTS {
-            let grant = self.grants.table.get(id)?.ok_or(ProviderError::Refused)?;
+            let Some(grant) = self.grants.table.get(id)? else { return Ok(false) };
             let upstream = new.clone().or_else(|| grant.upstream.clone());
             match self.grants.table.update(&Grant { upstream, ..(*grant).clone() }) {
-                Ok(()) => return Ok(()),
                 Err(store::Error::Conflict) => {}
-                Err(error) => return Err(error.into()),
+                written => return written.map(|()| true),
             }
         }
-        Err(ProviderError::Busy)
+        Err(store::Error::Conflict)
     }
 }
 
 impl From<store::Error> for ProviderError {
-    /// GitHub's old token may be dead and the new one not kept: then the person has to log in again.
+    /// A failure of the table is no outage of GitHub: the policy's last answer does not count for longer because of it. If a new token
+    /// could not be kept, the person has to log in again.
     fn from(error: store::Error) -> ProviderError {
         error.log();
-        ProviderError::Unreachable
+        ProviderError::Busy
     }
 }
 

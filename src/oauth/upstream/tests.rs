@@ -196,10 +196,15 @@ fn a_token_is_not_exchanged_while_the_table_takes_no_writes() {
     file.fail_once();
     assert!(fixture.bearer(&tokens.access).unwrap().upstream.token().is_none());
     file.fail_once();
-    let refreshed = fake::tokens(&browser.refresh(&tokens.refresh));
+    fixture.provider.member_of(&[]);
+    let refused = browser.refresh(&tokens.refresh);
+    assert_eq!(refused.status(), 503, "GitHub answers: its last answer does not count for longer");
+    fixture.provider.member_of(&["acme"]);
+    file.fail_once();
+    assert_eq!(browser.refresh(&tokens.refresh).status(), 503);
     assert_eq!((fixture.provider.exchanges(), fixture.grants.list().unwrap().len()), (0, 1));
     fixture.provider.expiring(Duration::from_secs(8 * 3600));
-    fake::tokens(&browser.refresh(&refreshed.refresh));
+    fake::tokens(&browser.refresh(&tokens.refresh));
     assert_eq!(fixture.provider.exchanges(), 1);
 }
 
