@@ -14,6 +14,7 @@ use crate::bridge::upstream::UpstreamUrl;
 use crate::trust::Trust;
 use fake_upstream::{FakeUpstream, SOON, Seen, answer, answer_events, answer_json, wait_for_end};
 
+mod era;
 mod fake_upstream;
 mod interests;
 mod queue;
@@ -333,22 +334,6 @@ fn a_json_rpc_error_is_forwarded_whatever_the_http_status() {
     });
     let error = Client::of(&upstream).ask(1, "initialize", json!({}))["error"].clone();
     assert_eq!(error, json!({ "code": -32601, "message": "no", "data": 1 }));
-}
-
-/// An overload or a failure says nothing about the upstream's era.
-#[test]
-fn only_a_lasting_status_refuses_an_era() {
-    let upstream = FakeUpstream::start(|seen, stream| {
-        let error = json!({ "jsonrpc": "2.0", "id": seen.body["params"]["id"], "error": { "code": -32000 } });
-        answer(stream, seen.body["params"]["status"].as_str().unwrap(), &error.to_string());
-    });
-    let client = Client::of(&upstream);
-    for (id, method) in [(1, "server/discover"), (2, "initialize")] {
-        for (status, codes) in [("503 X", [-32603; 2]), ("429 X", [-32603; 2]), ("400 X", [-32600, -32000])] {
-            let ask = |said: u64| client.ask(id, method, json!({ "status": status, "id": said }));
-            assert_eq!([0, id].map(|said| ask(said)["error"]["code"].clone()), codes, "{method} {status}");
-        }
-    }
 }
 
 #[test]
