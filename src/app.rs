@@ -1,7 +1,8 @@
 //! The application: each request from a door, from its head to its answer. It uses no socket, and no file but the audit log, without
 //! which calls may be refused. It reads a clock for the times and rates of log lines alone.
 //!
-//! The order of the checks (M1): Host, Origin, path and method, then the token or form that the route needs.
+//! The order of the checks (M1): Host, path and method, Origin (of API routes), then the token or form that the route needs. Probes skip
+//! Host and Origin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -132,7 +133,7 @@ impl App {
         self.end_unserved();
     }
 
-    /// Ends the sessions and streams of removed servers.
+    /// Ends the sessions and streams of removed servers. All servers share one table, so any of them can.
     fn end_unserved(&self) {
         let servers = self.servers();
         let served: Vec<_> = servers.iter().map(|server| Arc::clone(&server.resource.uri)).collect();

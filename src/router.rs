@@ -100,8 +100,8 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 impl Route {
-    /// The route of a request below the path `base`, and its server. `server` looks one up by the name in the path, or for a path
-    /// without a name, the only one. Among several servers, routes that they share have no server.
+    /// The route of a request below the path `base`, and its server. `server` finds one by the name in the path; for a path
+    /// without a name, the one that has none. Among several servers, routes that they share have no server.
     ///
     /// # Errors
     /// [`NoRoute`].

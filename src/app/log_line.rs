@@ -76,7 +76,7 @@ impl LogLine {
         }
     }
 
-    /// Restarts the clock: a worker has taken the request.
+    /// Restarts the clock when the route begins: the time to read the body and to wait in the queue is not counted.
     pub(super) fn restarted(mut self) -> LogLine {
         self.started = clock::instant();
         self

@@ -125,7 +125,7 @@ pub const ANSWER_YIELDS: usize = 3;
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// The interval at which a stalled queue is checked, while it is not empty.
 pub const QUEUE_TICK: Duration = Duration::from_millis(20);
-/// The idle time after which an extra worker ends.
+/// The age from which an extra worker ends when the queue is empty.
 pub const WORKER_IDLE: Duration = Duration::from_secs(10);
 /// The time from the signal to stop to the end of the process, in total.
 pub const DRAIN: Duration = Duration::from_secs(10);

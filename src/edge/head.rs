@@ -58,7 +58,7 @@ pub struct Checked {
 /// Reads a head from the start of `bytes`: the head and its length, or `None` if its end has not arrived yet.
 ///
 /// # Errors
-/// [`Refusal`], as soon as the bytes there are cannot become a head.
+/// [`Refusal`]: of the request line and of line ends at once, of fields when the head is complete.
 pub fn parse(bytes: &[u8], peer: Option<IpAddr>) -> Result<Option<(Checked, usize)>, Refusal> {
     // RFC 9112 section 2.2: one empty line before the request line is ignored.
     let skipped = if bytes.starts_with(b"\r\n") { 2 } else { 0 };

@@ -2,11 +2,11 @@
 
 use crate::http::Response;
 
-/// A reason to refuse. The connection is closed after each of these: either the start of the next request is unknown, or
-/// the server does not wait for the sender any longer.
+/// A reason to refuse. The connection is closed, because the start of the next request is unknown or the sender is too slow; `Busy`
+/// after a whole request leaves it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not HTTP/1 as in RFC 9112; the text describes the error.
+    /// Not HTTP/1 as in RFC 9112. The text is for tests: it is neither sent nor logged.
     Malformed(&'static str),
     /// The method is not a token.
     MethodNotToken,

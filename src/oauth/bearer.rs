@@ -51,7 +51,7 @@ impl BearerCheck {
     pub fn principal(&self, resource: &ProtectedResource, head: &Head) -> Result<Principal, BearerError> {
         let now = self.sealer.clock.now();
         let token = self.open(token_of(head)?, now)?;
-        // M4: its grant must still exist, and the token must be for this resource.
+        // M4: its grant must still be live. The resource is checked below, so that the log can name the caller.
         let is_valid = |grant: &Arc<Grant>| {
             !grant.is_over(now) && grant.stage != Stage::CodeIssued && !self.grants.is_ending(grant)
         };

@@ -81,8 +81,9 @@ impl Sealer {
             .fold(response, |response, name| self.clear_cookie(response, name))
     }
 
-    /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. It also makes the cookie valid for
-    /// the whole host, so our path is part of the name, with a character that no path has in place of slashes. Over plain http (loopback only) not every browser keeps Secure cookies.
+    /// The name of a cookie of ours. C5: `__Host-` keeps other hosts of the domain from setting it. It requires `Path=/`,
+    /// so the name has our path, with `!` for slashes: `PublicUrl` admits no `!`. Over plain http (loopback) there is no prefix: it
+    /// needs `Secure`, and not every browser keeps such cookies there.
     pub(super) fn cookie_name(&self, name: &str) -> String {
         let prefix = if self.url.is_https() { "__Host-" } else { "" };
         format!("{prefix}{name}{}", self.url.path().replace('/', "!"))

@@ -67,7 +67,7 @@ impl ConsentEndpoint {
     }
 
     /// C10: tells the client of the refusal and ends the login. Spends the sender's allowance as an approval does: both are
-    /// logged. Over the limit it only tells the client, and the login stays open.
+    /// logged. Over the limit it tells the client and clears the cookie, but does not record the end.
     fn deny(
         &self,
         resource: &ProtectedResource,

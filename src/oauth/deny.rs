@@ -1,4 +1,5 @@
-//! The operator's deny list: clients that are refused, however they are known (D6).
+//! The operator's deny list: clients that are refused by id, URL or host (D6). A program that registers anew has a new id: closed
+//! registration stops it.
 
 use std::collections::HashSet;
 

@@ -73,8 +73,8 @@ impl LiveGrants {
     }
 
     /// Replaces the rules. Returns whether they changed. Grants of clients that are now denied end at once (D6). People who are not
-    /// admitted any more are refused at their next request, or at their next refresh if groups decide, because GitHub has to be
-    /// asked (T13).
+    /// admitted any more are refused at their next request; if groups decide, at the first refresh that GitHub answers, a day after its last
+    /// answer at most (T13).
     pub fn change_rules(&self, rules: Rules) -> bool {
         if *self.rules() == rules {
             return false;

@@ -13,7 +13,7 @@ mod tests;
 
 const TOO_LONG: &str = "a redirect URI may have at most 2048 bytes";
 const BAD_CHARACTER: &str =
-    "a redirect URI may only have visible ASCII characters, no backslash, no asterisk";
+    "a redirect URI may only have visible ASCII characters, none of \\ * < > \", and a well-formed query";
 const FRAGMENT: &str = "a redirect URI must not have a fragment";
 const BAD_SCHEME: &str = "a redirect URI must start with https, loopback http or an app's own scheme";
 const PLAIN_HTTP: &str = "http redirect URIs are for localhost, 127.0.0.1 and [::1], and in MCP_CLIENTS \

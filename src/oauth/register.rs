@@ -116,7 +116,7 @@ impl RegistrationEndpoint {
     }
 }
 
-/// D2: the first ones, as many as travel in a `client_id`.
+/// D2: keeps each URI that still fits into a `client_id`, in their order.
 fn keep_short(redirect_uris: &mut Vec<RedirectUri>) {
     let mut left = limits::REDIRECT_URIS_BYTES;
     redirect_uris.retain(|uri| {

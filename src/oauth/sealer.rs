@@ -13,7 +13,7 @@ use crate::seal::{self, Keyring, SealError, Sealed};
 
 /// Seals and opens the values that clients and browsers carry.
 pub(super) struct Sealer {
-    /// Where values of a login are valid: two servers may share a key file.
+    /// The URL in the values of a login, which open at it alone: two servers may share a key file.
     pub(super) url: PublicUrl,
     pub(super) keys: Arc<Keyring>,
     pub(super) random: Arc<dyn Random>,
@@ -70,8 +70,8 @@ impl Sealer {
         (opened.issuer == self.url.to_string()).then_some(opened.value)
     }
 
-    /// T18: whether the clock seems not to be set yet, as after the boot of a machine that keeps no time: what is issued now
-    /// would have expired once it is. For [`limits::CLOCK_WAIT`] after the start at most: then the record is taken for wrong.
+    /// T18: whether the clock is a day behind the newest record, as before a machine sets it: tokens issued now would have expired once it
+    /// is set. False from [`limits::CLOCK_WAIT`] after the start: then the record is considered wrong.
     pub(super) fn is_behind(&self) -> bool {
         self.newest.since(self.clock.now()) > limits::CLOCK_BEHIND
             && self.clock.monotonic().saturating_sub(self.started) < limits::CLOCK_WAIT

@@ -170,7 +170,7 @@ impl Shared {
         }
     }
 
-    /// Starts a worker, which stays until the queue is closed, or until `needed_until`.
+    /// Starts a worker, which ends when the queue is closed, or when it is empty after `needed_until`.
     fn spawn_worker(self: &Arc<Shared>, needed_until: Option<Instant>) -> io::Result<()> {
         let counted = self.workers.take(()).ok_or(io::ErrorKind::WouldBlock)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);
