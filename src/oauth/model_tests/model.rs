@@ -274,7 +274,8 @@ impl Model {
         // Within a minute the previous one needs no word of the policy; after that it does, like the current one.
         if !previous || age > MINUTE {
             match (self.rule, self.github) {
-                (Rule::Members, Some(ProviderError::Unreachable)) if self.now <= stored.admitted + DAY => {}
+                (Rule::Members, Some(ProviderError::Unreachable))
+                    if self.now.abs_diff(stored.admitted) <= DAY => {}
                 (Rule::Members, Some(_)) => return (refused(503, "temporarily_unavailable"), None),
                 (Rule::Names, _) | (Rule::Members, None) if self.people.contains(&stored.user) => {
                     stored.admitted = self.now;
